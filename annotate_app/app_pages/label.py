@@ -1,0 +1,119 @@
+"""The label page: one conversation, two replies, one answer."""
+
+from html import escape
+
+import streamlit as st
+
+from annotate_app.labeling import (
+    CHANGING,
+    claim_pair,
+    first_pairs_words,
+    handle_answer,
+    keep_pair,
+    nothing_words,
+    progress_words,
+    wait_ms,
+)
+from annotate_app.panel import answer_panel, given_answer
+from annotate_app.panel.answers import Status
+from annotate_app.session import me, signed_in
+from annotate_app.stage import stage_html
+from annotate_app.style import page, persona_colour, safe_markdown
+from db.errors import Busy, PersonaLoopError
+from db.labeling import Shown, my_day
+from db.session import readers
+
+
+def take_answer() -> None:
+    """Store what the panel sent, before anything new is shown. Safe to run again for the same."""
+    answer = given_answer()
+    person = signed_in()
+    if answer is None or person is None:
+        return
+    last: Status | None = st.session_state.get("pl-status")
+    if last is not None and last.answer == answer.id and last.kind != "retry":
+        return
+    st.session_state["pl-status"] = handle_answer(
+        answer, person.id, on_screen=st.session_state.get("pl-token", "")
+    )
+
+
+@st.fragment(run_every=60)
+def stay_alive(token: str, annotator_id: int) -> None:
+    """Renew the lease while the page lives; start over where it is gone or the person is."""
+    if signed_in() is None or not keep_pair(token, annotator_id):
+        st.rerun(scope="app")
+
+
+@st.fragment(run_every=4)
+def look_again(annotator_id: int) -> None:
+    """Show the first pair as soon as there is one."""
+    if signed_in() is None or claim_pair(annotator_id) is not None:
+        st.rerun(scope="app")
+
+
+person = me()
+page("Label", heading=False)
+try:
+    shown = claim_pair(person.id)
+except Busy:
+    st.info("Many people are saving at this moment. Nothing is lost; trying again by itself.")
+    look_again(person.id)
+    st.stop()
+except PersonaLoopError as error:
+    st.info(str(error))
+    st.stop()
+with readers()() as session:
+    day = my_day(session, person.id)
+
+
+def show_nothing() -> None:
+    """Why there is no pair, and what happens next."""
+    first = first_pairs_words()
+    if "being written" in first:
+        title = "Almost ready"
+    else:
+        title = "All done for now" if day.judged_total else "Nothing to judge yet"
+    words = first or nothing_words(person.id)
+    st.html(f'<div class="pl-nothing"><h2>{title}</h2><p>{escape(words)}</p></div>')
+    st.empty()  # takes the place of the last pair at once, not at the end of this run
+
+
+def show_pair(pair: Shown) -> None:
+    """Who should be speaking, how far the day has come, and the pair itself."""
+    name = escape(pair.persona_name) or "Which reply is better?"
+    dot = f'<span class="pl-dot" style="background:{persona_colour(pair.persona_slug)}"></span>'
+    with st.container(key="pl-head", horizontal=True, vertical_alignment="center"):
+        st.html(
+            f'<p class="pl-topline"><strong>{dot if pair.persona_name else ""}{name}</strong></p>',
+            width="content",
+        )
+        if pair.persona_name:
+            with st.popover("Who is this?", type="tertiary"):
+                st.markdown(safe_markdown(pair.persona_summary or pair.persona_name))
+        st.html(f'<p class="pl-progress">{progress_words(day, holding=True)}</p>')
+    st.html(stage_html(pair.token, pair.messages, pair.response_a, pair.response_b))
+
+
+token = shown.token if shown else ""
+st.session_state["pl-token"] = token
+with st.container(key="pl-page"):
+    with st.container(key="pl-content"):  # so that the bar is always the second thing here
+        if shown is None:
+            show_nothing()
+        else:
+            show_pair(shown)
+    with st.container(key="pl-bar"):
+        answer_panel(
+            token=token,
+            wait_ms=wait_ms(shown),
+            can_undo=day.judged_today > 0,
+            changing=CHANGING if shown and shown.revising else "",
+            status=st.session_state.get("pl-status"),
+            on_answer=take_answer,
+        )
+
+if shown is None:
+    look_again(person.id)
+else:
+    stay_alive(token, person.id)

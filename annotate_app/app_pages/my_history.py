@@ -1,0 +1,67 @@
+"""What I judged: every answer of mine, newest first, any of them open to change."""
+
+import streamlit as st
+
+from annotate_app.labeling import days_words, verdict_words
+from annotate_app.session import me
+from annotate_app.stage import pair_html
+from annotate_app.style import page, safe_markdown
+from annotate_app.words import ago, clip
+from db import labeling
+from db.errors import PersonaLoopError
+from db.labeling import my_day, my_history
+from db.session import readers, transact
+
+STEP = 25
+
+
+def change(judgment_id: int) -> None:
+    """Put an earlier pair on the table again; the old answer stands until the new one."""
+    try:
+        transact(None, lambda session: labeling.revise(session, me().id, judgment_id))
+    except PersonaLoopError as error:
+        st.session_state["pl-history-note"] = str(error)
+    else:
+        st.session_state["pl-go-label"] = True
+
+
+person = me()
+if st.session_state.pop("pl-go-label", False):
+    st.switch_page("app_pages/label.py")
+page("My history")
+shown = st.session_state.setdefault("pl-history-shown", STEP)
+with readers()() as session:
+    day = my_day(session, person.id)
+    past = my_history(session, person.id, shown + 1)
+
+if note := st.session_state.pop("pl-history-note", ""):
+    st.info(note)
+if not past:
+    st.write(
+        "You have not judged a pair yet. Your answers will be listed here, to look up or change."
+    )
+    if st.button("Judge the first pair"):
+        st.switch_page("app_pages/label.py")
+    st.stop()
+
+st.write(days_words(day))
+for each in past[:shown]:
+    question = clip(str(each.messages[-1].get("content", "")) if each.messages else "", 90)
+    title = f"**{verdict_words(each)}** · {safe_markdown(question)} · {ago(each.created_at)}"
+    if not each.stands:
+        title = f"{title} · _changed or taken back_"
+    with st.expander(title):
+        st.html(pair_html(each.messages, each.response_a, each.response_b))
+        said = [*each.tags, *([f"“{clip(each.comment, 400)}”"] if each.comment else [])]
+        if said:
+            st.markdown("You added: " + safe_markdown(", ".join(said)))
+        if each.stands:
+            st.button(
+                "Change this answer",
+                key=f"change-{each.judgment_id}",
+                on_click=change,
+                args=(each.judgment_id,),
+            )
+if len(past) > shown and st.button("Show earlier ones"):
+    st.session_state["pl-history-shown"] = shown + STEP
+    st.rerun()

@@ -1,0 +1,127 @@
+"""People: who may sign in, what they may do, and new one-time links."""
+
+import streamlit as st
+
+from annotate_app import actions, findings, panels, work_queries
+from annotate_app.session import require
+from annotate_app.words import ago, many
+from db.errors import PersonaLoopError
+
+ROLES = {
+    "evaluator": "evaluator: judges replies",
+    "analyst": "analyst: also reads the results",
+    "admin": "admin: also runs everything",
+}
+
+person = require("admin")
+everybody = work_queries.people()
+humans = [one for one in everybody if one.kind == "human"]
+others = [one for one in everybody if one.kind != "human"]
+
+
+def refuse_kindly(work, done: str) -> None:
+    """Do it, or say why not, after the rerun."""
+    try:
+        work()
+        st.session_state["people-said"] = ("ok", done)
+    except PersonaLoopError as error:
+        st.session_state["people-said"] = ("no", findings.sentence(str(error)))
+
+
+def change_role(name: str, key: str) -> None:
+    """The select box's callback."""
+    role = st.session_state[key]
+    refuse_kindly(lambda: actions.set_role(name, role, actor=person.name), f"{name} is now {role}.")
+
+
+def switch(name: str, active: bool) -> None:
+    """The button's callback."""
+    refuse_kindly(
+        lambda: actions.set_active(name, active, actor=person.name),
+        f"{name} can sign in again." if active else f"{name} is signed out everywhere, at once.",
+    )
+
+
+def invite_form() -> None:
+    """A name and a role give a link, shown once."""
+    with st.container(border=True):
+        st.markdown("**Invite somebody**")
+        with st.form("invite", border=False, clear_on_submit=True):
+            name_column, role_column = st.columns([3, 2])
+            name = name_column.text_input("Name", max_chars=120)
+            role = role_column.selectbox("Role", list(ROLES), format_func=ROLES.__getitem__)
+            sent = st.form_submit_button("Make a link", type="primary", icon=":material/link:")
+        if not sent:
+            return
+        known = next((one for one in humans if one.name == name.strip()), None)
+        if known is not None and known.id == person.id and role != known.role:
+            st.error("You cannot change your own role; another admin can.")
+            return
+        try:
+            token = actions.invite(name, role, actor=person.name)
+        except PersonaLoopError as error:
+            st.error(panels.say(findings.sentence(str(error))))
+            return
+        st.success(
+            f"Send this link to {panels.say(name.strip())}. It is shown only now, works once, and"
+            " runs out in 7 days."
+        )
+        st.code(f"{base_url()}/invite/{token}", language=None, wrap_lines=True)
+
+
+def base_url() -> str:
+    """The address under which this app is open in the reader's browser."""
+    parts = (st.context.url or "").split("/")
+    return "/".join(parts[:3]) if len(parts) >= 3 else ""
+
+
+def row(one) -> None:
+    """One account."""
+    with st.container(border=True):
+        who, role_column, button = st.columns([4, 3, 2], vertical_alignment="center")
+        you = " :small[:gray[you]]" if one.id == person.id else ""
+        off = "" if one.active else " :gray-badge[switched off]"
+        seen = f", last {ago(one.last_at)}" if one.last_at else ""
+        who.markdown(
+            f"**{panels.say(one.name)}**{you}{off}  \n"
+            f":small[:gray[{many(one.judged, 'judgment')}{seen}]]"
+        )
+        key = f"role-{one.id}-{one.role}"
+        role_column.selectbox(
+            f"Role of {one.name}",
+            list(ROLES),
+            index=list(ROLES).index(one.role),
+            key=key,
+            label_visibility="collapsed",
+            disabled=one.id == person.id or not one.active,
+            on_change=change_role,
+            args=(one.name, key),
+        )
+        button.button(
+            "Switch off" if one.active else "Switch on",
+            key=f"switch-{one.id}-{one.active}",
+            on_click=switch,
+            args=(one.name, not one.active),
+            disabled=one.id == person.id,
+            width="stretch",
+        )
+
+
+active = sum(one.active for one in humans)
+judging = sum(one.judged > 0 for one in humans)
+panels.opening("People", f"{many(active, 'person', 'people')} can sign in, {judging} have judged")
+said = st.session_state.pop("people-said", None)
+if said:
+    (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
+invite_form()
+for each in humans:
+    row(each)
+if others:
+    with st.expander(f"{many(len(others), 'annotator')} that are no people"):
+        st.markdown(
+            "\n".join(
+                f"- {panels.say(one.name)} :orange-badge[{one.kind.upper()}]"
+                f" :small[{many(one.judged, 'judgment')}]"
+                for one in others
+            )
+        )

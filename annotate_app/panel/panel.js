@@ -1,0 +1,373 @@
+// The answer panel in the browser. One answer at a time: locked from the press until the server
+// says what became of that very answer (its id comes back), sent again while nothing is heard.
+const RESEND_MS = [6000, 4000, 4000, 8000];
+const QUESTIONS = ["in_character", "helpful", "safe"];
+const OPTIONS = [["yes", "Yes"], ["no", "No"], ["unsure", "Not sure"]];
+const STORE = "personaloop:";
+
+class Panel {
+  constructor(root) {
+    this.root = root;
+    this.token = null;
+    this.pending = null;
+    this.readyAt = 0;
+    this.heard = null;
+    this.built = false;
+    this.onKey = (event) => this.key(event);
+    this.onOutside = (event) => {
+      if (!event.target.closest || !event.target.closest(".pl-menu")) this.menu(false);
+    };
+    document.addEventListener("keydown", this.onKey);
+    document.addEventListener("pointerdown", this.onOutside);
+    root.addEventListener("click", (event) => this.click(event));
+    root.addEventListener("input", () => this.saveDraft());
+    root.addEventListener("change", () => this.saveDraft());
+  }
+
+  leave() {
+    document.removeEventListener("keydown", this.onKey);
+    document.removeEventListener("pointerdown", this.onOutside);
+    clearTimeout(this.resend);
+    clearTimeout(this.waiting);
+  }
+
+  $(selector) { return this.root.querySelector(selector); }
+  $all(selector) { return Array.from(this.root.querySelectorAll(selector)); }
+
+  receive(data) {
+    if (!this.built) this.build(data);
+    const status = data.status;
+    let words = null;
+    if (this.token === null) {  // fresh on the page: what was under way before belongs to us
+      const kept = this.read("pending");
+      if (kept && status && kept.id === status.answer) this.pending = kept;
+    }
+    if (status && status.answer !== this.heard) {
+      if (status.kind !== "retry") this.heard = status.answer;
+      if (this.pending && status.answer === this.pending.id) {
+        if (status.kind === "retry") {
+          this.schedule(2500);
+        } else {
+          this.forget(this.pending);
+          words = status;
+        }
+      } else if (this.token !== null) {
+        words = status;
+      }
+      if (status.kind === "retry") words = status;
+    }
+    if (data.token !== this.token) this.show(data);
+    else if (words && data.wait_ms > 0) this.wait(data.wait_ms);  // the server said: too soon
+    if (words) this.say(words.words, words.kind);
+    const undo = this.$("[data-act=undo]");
+    undo.setAttribute("aria-disabled", String(!data.can_undo));
+    this.refresh();
+  }
+
+  build(data) {
+    this.built = true;
+    const tags = this.$(".pl-tags");
+    for (const tag of data.tags) {
+      const label = document.createElement("label");
+      const box = document.createElement("input");
+      box.type = "checkbox";
+      box.value = tag;
+      label.append(box, tag);
+      tags.append(label);
+    }
+    for (const name of QUESTIONS) {
+      const set = this.$(`[data-question=${name}]`);
+      for (const [value, words] of OPTIONS) {
+        const label = document.createElement("label");
+        const radio = document.createElement("input");
+        radio.type = "radio";
+        radio.name = `pl-${name}`;
+        radio.value = value;
+        label.append(radio, words);
+        set.append(label);
+      }
+    }
+    const flag = this.$("select");
+    for (const value of ["", ...data.flags]) {
+      const option = document.createElement("option");
+      option.value = value;
+      option.textContent = value ? `Flag: ${value}` : "Flag…";
+      flag.append(option);
+    }
+    const choices = this.$(".pl-choices");
+    for (const reason of data.skip_reasons) {
+      const choice = document.createElement("button");
+      choice.type = "button";
+      choice.dataset.act = "reason";
+      choice.textContent = reason;
+      choices.append(choice);
+    }
+  }
+
+  show(data) {
+    const first = this.token === null;
+    this.token = data.token;
+    const mark = this.$("[data-testid=assignment]");
+    mark.textContent = data.token;
+    mark.dataset.token = data.token;
+    mark.dataset.assignment = data.token;
+    this.root.classList.toggle("is-empty", !data.token);
+    const changing = this.$(".pl-changing");
+    changing.textContent = data.changing;
+    changing.hidden = !data.changing;
+    this.readDraft();
+    this.menu(false);
+    for (const each of this.$all("details")) each.open = false;
+    this.wait(data.wait_ms);
+    if (!first) {
+      const main = this.root.closest('[data-testid="stMain"]');
+      if (main) main.scrollTo({ top: 0, behavior: "instant" });
+    }
+    const kept = this.read("pending");
+    if (kept && this.pending === null) {
+      if (kept.token === this.token && kept.act !== "undo") {
+        this.pending = kept;
+        this.say("Sending your last answer again…", "retry");
+        this.schedule(Math.max(data.wait_ms, 0) + 300);
+      } else {
+        this.drop("pending");
+      }
+    }
+  }
+
+  wait(ms) {
+    this.readyAt = performance.now() + ms;
+    const line = this.$(".pl-wait i");
+    const fresh = line.cloneNode();
+    fresh.style.animationDuration = `${ms}ms`;
+    fresh.className = ms > 0 ? "is-filling" : "";
+    line.replaceWith(fresh);
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.refresh(), ms + 10);
+  }
+
+  locked() { return this.pending !== null && this.pending.token === this.token; }
+  ready() { return performance.now() >= this.readyAt; }
+
+  refresh() {
+    const waits = this.locked() || !this.ready() || !this.token;
+    for (const button of this.$all("[data-verdict]")) {
+      button.setAttribute("aria-disabled", String(waits));
+      const chosen = this.locked() && this.pending.act === "judge"
+        && button.dataset.verdict === this.pending.verdict
+        && (Number(button.dataset.strength) || null) === this.pending.strength;
+      button.classList.toggle("is-chosen", chosen);
+    }
+    this.$("[data-act=skip]").setAttribute("aria-disabled", String(this.locked() || !this.token));
+    this.root.classList.toggle("is-busy", this.locked());
+  }
+
+  click(event) {
+    const radio = event.target.closest("input[type=radio]");
+    if (radio) {  // a second click takes the answer back
+      if (radio.dataset.was === "on") radio.checked = false;
+      for (const each of this.$all(`input[name=${radio.name}]`)) {
+        each.dataset.was = each.checked ? "on" : "";
+      }
+      this.saveDraft();
+      return;
+    }
+    const button = event.target.closest("button");
+    if (!button || !this.root.contains(button)) return;
+    const { verdict, strength, act } = button.dataset;
+    if (verdict) this.judge(verdict, Number(strength) || null);
+    else if (act === "skip") this.answer({ act: "skip", reason: "" });
+    else if (act === "reason") this.answer({ act: "skip", reason: button.textContent });
+    else if (act === "reasons") this.menu(button.getAttribute("aria-expanded") !== "true");
+    else if (act === "undo") this.undo();
+    else if (act === "help") this.$("dialog").showModal();
+  }
+
+  key(event) {
+    if (!this.root.isConnected) return this.leave();
+    const from = event.composedPath()[0];
+    if (from === this.$("textarea")) {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        this.saveDraft();
+        this.root.focus();
+        this.say(from.value.trim() ? "Comment kept; it goes with your answer" : "No comment", "note");
+      } else if (event.key === "Escape") {
+        this.root.focus();
+      }
+      return;
+    }
+    if (event.key === "Escape") return this.menu(false);
+    if (typing(from) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.querySelector("dialog[open], [role=dialog][aria-modal=true]")) return;
+    if (event.repeat) {  // a held key speaks once
+      if (/^[0-5su]$/i.test(event.key)) event.preventDefault();
+      return;
+    }
+    const act = {
+      1: () => this.judge("a", 2),
+      2: () => this.judge("a", 1),
+      3: () => this.judge("tie", null),
+      4: () => this.judge("b", 1),
+      5: () => this.judge("b", 2),
+      0: () => this.judge("both_bad", null),
+      s: () => this.answer({ act: "skip", reason: "" }),
+      u: () => this.undo(),
+      t: () => this.why(),
+      f: () => this.$("select").focus(),
+      "?": () => this.$("dialog").showModal(),
+    }[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  judge(verdict, strength) {
+    if (!this.token || this.locked()) return;
+    if (!this.ready()) {
+      this.say("A moment: read both replies first", "note");
+      return;
+    }
+    this.answer({ act: "judge", verdict, strength });
+  }
+
+  undo() {
+    if (this.$("[data-act=undo]").getAttribute("aria-disabled") === "true") {
+      if (!this.locked()) this.say("Nothing to undo", "note");
+      return;
+    }
+    this.answer({ act: "undo" });
+  }
+
+  answer(what) {
+    if (this.locked() || (!this.token && what.act !== "undo")) return;
+    const stage = document.querySelector(".pl-stage");
+    if (this.token && stage && stage.dataset.pair !== this.token) return;
+    this.menu(false);
+    this.pending = { ...what, id: randomId(), token: this.token, details: this.details() };
+    this.tries = 0;
+    this.write("pending", this.pending);
+    this.say("Saving…", "busy");
+    this.refresh();
+    this.transmit();
+  }
+
+  transmit() {
+    if (!this.pending || !this.root.isConnected) return;
+    if (this.tries > 0) {
+      this.say("Not saved yet: no answer from the server. Your choice is kept and sent again.", "retry");
+    }
+    this.schedule(RESEND_MS[Math.min(this.tries, RESEND_MS.length - 1)]);
+    this.tries = (this.tries || 0) + 1;
+    this.send(this.pending);
+  }
+
+  schedule(ms) {
+    clearTimeout(this.resend);
+    this.resend = setTimeout(() => this.transmit(), ms);
+  }
+
+  forget(pending) {
+    clearTimeout(this.resend);
+    this.pending = null;
+    this.drop("pending");
+    this.drop(`draft:${pending.token}`);
+  }
+
+  say(words, kind) {
+    const status = this.$(".pl-status");
+    status.dataset.kind = kind;
+    clearTimeout(this.speaking);
+    if (status.textContent !== words) {
+      status.textContent = words;
+    } else {  // the same words again are announced again
+      status.textContent = "";
+      this.speaking = setTimeout(() => { status.textContent = words; }, 20);
+    }
+  }
+
+  menu(open) {
+    const button = this.$("[data-act=reasons]");
+    const choices = this.$(".pl-choices");
+    button.setAttribute("aria-expanded", String(open));
+    choices.hidden = !open;
+    if (open) choices.querySelector("button").focus();
+  }
+
+  why() {
+    const details = this.$(".pl-why");
+    details.open = !details.open;
+    if (details.open) details.querySelector("input").focus();
+    else this.root.focus();
+  }
+
+  details() {
+    const found = { tags: this.$all(".pl-tags input:checked").map((box) => box.value) };
+    for (const name of QUESTIONS) {
+      const chosen = this.$(`input[name=pl-${name}]:checked`);
+      if (chosen) found[name] = chosen.value;
+    }
+    const comment = this.$("textarea").value.trim();
+    if (comment) found.comment = comment;
+    if (this.$("select").value) found.flag = this.$("select").value;
+    return found;
+  }
+
+  saveDraft() {
+    this.marks();
+    if (this.token) this.write(`draft:${this.token}`, this.details());
+  }
+
+  readDraft() {
+    const draft = this.read(`draft:${this.token}`) || {};
+    for (const box of this.$all(".pl-tags input")) box.checked = (draft.tags || []).includes(box.value);
+    for (const name of QUESTIONS) {
+      for (const radio of this.$all(`input[name=pl-${name}]`)) {
+        radio.checked = draft[name] === radio.value;
+        radio.dataset.was = radio.checked ? "on" : "";
+      }
+    }
+    this.$("textarea").value = draft.comment || "";
+    this.$("select").value = draft.flag || "";
+    this.marks();
+  }
+
+  marks() {  // what is filled in shows on the closed drawers too
+    const given = this.details();
+    this.$(".pl-why").classList.toggle("has-some", given.tags.length > 0 || !!given.comment);
+    this.$(".pl-questions").classList.toggle("has-some", QUESTIONS.some((name) => given[name]));
+    this.$(".pl-flag").classList.toggle("has-some", !!given.flag);
+  }
+
+  read(name) {
+    try { return JSON.parse(sessionStorage.getItem(STORE + name)); } catch { return null; }
+  }
+  write(name, value) {
+    try { sessionStorage.setItem(STORE + name, JSON.stringify(value)); } catch { /* private mode */ }
+  }
+  drop(name) {
+    try { sessionStorage.removeItem(STORE + name); } catch { /* private mode */ }
+  }
+}
+
+function typing(element) {
+  if (!(element instanceof Element)) return false;
+  if (element.isContentEditable || element.closest("textarea, select")) return true;
+  const input = element.closest("input");
+  return !!input && !["checkbox", "radio", "button", "submit"].includes(input.type);
+}
+
+function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".pl-panel");
+  if (!root.panel) root.panel = new Panel(root);
+  const panel = root.panel;
+  panel.send = (answer) => component.setTriggerValue("answer", answer);
+  panel.receive(component.data);
+  return () => panel.leave();
+}

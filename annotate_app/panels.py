@@ -1,0 +1,196 @@
+"""Pieces that the analyst's and operator's pages are made of: opening, figure, table, notes.
+
+Knows Streamlit and how we show data (finding first, count and age beside it, SIMULATED plainly,
+a table under each chart, downloads). Knows no SQL and no statistics.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from annotate_app import charts
+from annotate_app.frames import Frame
+from annotate_app.style import PERSONA_COLOURS, page
+from annotate_app.words import ago, many, plain, safe_markdown
+
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$^=])")
+
+
+def say(text: object) -> str:
+    """A name or id as Markdown that reads exactly as it is: nothing in it formats or acts."""
+    line = " ".join(plain(str(text)).split())
+    line = re.sub(r"([:@])(?=[\w/+\-\[])", "\\1\u2060", line)
+    return _MARKS.sub(r"\\\1", line)
+
+
+def code(text: object) -> str:
+    """An id in Markdown's code style."""
+    line = " ".join(plain(str(text)).split()).replace("`", "'")
+    return f"`{line}`" if line else ""
+
+
+def ink() -> charts.Ink:
+    """The chart colours of the reader's theme."""
+    return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
+
+
+def colour(persona: str | None) -> str:
+    """A persona's colour, the accent for anything else."""
+    return charts.colour_of(persona, PERSONA_COLOURS, ink())
+
+
+def opening(title: str, finding: str) -> None:
+    """The page's title, and what it found in one sentence."""
+    page(title)
+    st.header(say(finding), anchor=False)
+
+
+def data_line(
+    judgments: int, at: datetime | None, *, simulated: int = 0, automatic: int = 0, extra: str = ""
+) -> None:
+    """Count and age of the data, and plainly how much of it no person judged."""
+    parts = [many(judgments, "judgment")]
+    if at is not None:
+        parts.append(f"newest {ago(at)}")
+    if extra:
+        parts.append(extra)
+    marks = ""
+    if simulated:
+        share = 100 * simulated / max(1, judgments)
+        said = "all of them" if simulated >= judgments else f"{simulated:,}, {share:.0f} %"
+        marks += f" :orange-badge[:material/smart_toy: SIMULATED {said}]"
+    if automatic:
+        marks += f" :violet-badge[:material/gavel: AUTOMATIC {automatic:,}]"
+    st.markdown(f":small[{' · '.join(parts)}]{marks}")
+
+
+def figure(
+    chart: Any, table: Frame, *, key: str, note: str = "", columns: Mapping[str, str] | None = None
+) -> None:
+    """A chart under its finding, with its numbers as a table and as files.
+
+    Args:
+        chart: an Altair chart whose title is the finding; the title becomes the heading, which
+            wraps and can be read aloud.
+        table: what is drawn, as people read it.
+        key: unique on the page; also the files' name.
+        note: a line under the chart.
+        columns: column to heading; only these are shown, in this order.
+    """
+    title = chart.title.text if not isinstance(chart.title, str) else chart.title
+    with st.container(key=f"figure-{key}"):
+        st.markdown(f"**{say(title)}**")
+        st.altair_chart(chart.properties(title=""), width="stretch", key=f"chart-{key}")
+        if note:
+            quiet(say(note))
+        with st.expander("The numbers"):
+            small_table(table, columns)
+            downloads(table, key)
+
+
+def small_table(table: Frame, columns: Mapping[str, str] | None = None) -> None:
+    """A plain table that can be read aloud and copied; texts are shown as they are."""
+    chosen = table if columns is None else table[list(columns)].rename(columns=dict(columns))
+    shown = chosen.map(lambda value: say(value) if isinstance(value, str) else value)
+    st.table(shown, border="horizontal", hide_index=True)
+
+
+def downloads(table: Frame, name: str) -> None:
+    """The table as CSV and JSON files."""
+    with st.container(horizontal=True):
+        for label, data, mime in (
+            ("CSV", to_csv(table), "text/csv"),
+            ("JSON", to_json(table), "application/json"),
+        ):
+            st.download_button(
+                label,
+                data,
+                file_name=f"personaloop-{name}.{label.lower()}",
+                mime=mime,
+                key=f"download-{name}-{label}",
+                icon=":material/download:",
+                on_click="ignore",
+                type="tertiary",
+            )
+
+
+def to_csv(table: Frame) -> str:
+    """CSV whose texts no spreadsheet takes for a formula."""
+    safe = table.map(
+        lambda value: (
+            "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+        )
+    )
+    return safe.to_csv(index=False)
+
+
+def to_json(table: Frame) -> str:
+    """JSON records; times in ISO, nothing for what is not known."""
+    records = json.loads(table.to_json(orient="records", date_format="iso", double_precision=6))
+    return json.dumps(records, ensure_ascii=False, indent=1)
+
+
+def live() -> Any:
+    """A container for what is brought up to date by itself: a rerun does not make it flicker."""
+    return st.container(key="pl-page")
+
+
+def quiet(text: str) -> None:
+    """Words of second rank, still easily read on both themes. The text is Markdown of ours."""
+    st.markdown(f":small[:gray[{text}]]")
+
+
+def empty(title: str, what: str, command: str = "") -> None:
+    """What is missing, and what fills it."""
+    with st.container(border=True):
+        st.markdown(f"**{say(title)}**")
+        st.markdown(what)
+        if command:
+            st.code(command, language="bash")
+
+
+def link(file: str, label: str, icon: str | None = None) -> None:
+    """A link to another of our pages, where this person's navigation has it."""
+    try:
+        st.page_link(f"app_pages/{file}.py", label=label, icon=icon)
+    except Exception:  # noqa: BLE001 - Streamlit raises several kinds for a page that is not there
+        return
+
+
+def persona_heading(name: str, persona: str | None) -> None:
+    """A section's heading with the persona's colour beside it."""
+    st.html(
+        f'<h3 style="margin:.4rem 0 0;font-size:1.2rem;font-weight:600">'
+        f'<span style="display:inline-block;width:.7em;height:.7em;border-radius:50%;'
+        f'margin-right:.5em;background:{colour(persona)}"></span>{_html(name)}</h3>'
+    )
+
+
+def _html(text: str) -> str:
+    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+
+
+__all__ = [
+    "code",
+    "colour",
+    "data_line",
+    "downloads",
+    "empty",
+    "figure",
+    "ink",
+    "link",
+    "live",
+    "opening",
+    "page",
+    "persona_heading",
+    "quiet",
+    "safe_markdown",
+    "say",
+    "small_table",
+    "to_csv",
+    "to_json",
+]

@@ -1,0 +1,286 @@
+"""Adapters, what answers for a persona now, and where each adapter comes from.
+
+Knows folders only as text; the weights are the business of ``training``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import audit
+from db.errors import NotFound, Refused
+from db.models import (
+    Adapter,
+    AdapterKind,
+    AliasChange,
+    Annotator,
+    AnnotatorKind,
+    Judgment,
+    Persona,
+    Run,
+    Snapshot,
+    SnapshotJudgment,
+)
+
+ROLLED_BACK = "rolled back"
+
+
+def put_adapter(
+    session: Session,
+    *,
+    id: str,
+    kind: AdapterKind | str,
+    persona: str | None = None,
+    base_model: str = "",
+    base_model_sha256: str = "",
+    path: str = "",
+    sha256: str = "",
+    parents: Sequence[Mapping[str, Any]] = (),
+    run_id: int | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Adapter:
+    """Add an adapter, or bring its path and metrics up to date. Weights never change under an id.
+
+    Raises:
+        Refused: The id is known with other weights or for another persona.
+    """
+    found = session.get(Adapter, id)
+    if found is not None:
+        if sha256 and found.sha256 and found.sha256 != sha256:
+            raise Refused(f"adapter {id} is known with other weights; give the new ones a new id")
+        if persona and found.persona_slug and found.persona_slug != persona:
+            raise Refused(f"adapter {id} belongs to {found.persona_slug}, not to {persona}")
+        found.path = path or found.path
+        found.sha256 = sha256 or found.sha256
+        found.run_id = run_id or found.run_id
+        found.metrics = dict(metrics) if metrics else found.metrics
+        session.flush()
+        return found
+    made = Adapter(
+        id=id,
+        kind=AdapterKind(kind),
+        persona_slug=persona,
+        base_model=base_model,
+        base_model_sha256=base_model_sha256,
+        path=path,
+        sha256=sha256,
+        parents=[dict(parent) for parent in parents],
+        run_id=run_id,
+        metrics=dict(metrics or {}),
+        config=dict(config or {}),
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def adapters(session: Session, persona: str | None = None) -> list[Adapter]:
+    """Adapters in the order they came, of one persona or of all."""
+    query = select(Adapter).order_by(Adapter.created_at, Adapter.id)
+    if persona is not None:
+        query = query.where(Adapter.persona_slug == persona)
+    return list(session.scalars(query))
+
+
+def adapter(session: Session, adapter_id: str) -> Adapter:
+    """One adapter.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    found = session.get(Adapter, adapter_id)
+    if found is None:
+        raise NotFound(f"there is no adapter {adapter_id!r}; `personaloop adapters` lists them")
+    return found
+
+
+def incumbent(session: Session, persona: str) -> Adapter:
+    """The adapter that answers for a persona now.
+
+    Raises:
+        NotFound: Nothing answers for it yet.
+    """
+    last = _last_change(session, persona)
+    if last is None:
+        raise NotFound(
+            f"no adapter answers for {persona!r} yet; `personaloop init --sample` registers the"
+            " shipped ones"
+        )
+    return adapter(session, last.adapter_id)
+
+
+def promote(
+    session: Session, persona: str, adapter_id: str, *, reason: str, actor: str
+) -> AliasChange:
+    """Make an adapter the one that answers for a persona.
+
+    Raises:
+        NotFound: The adapter or the persona is not known.
+        Refused: The adapter belongs to another persona, is external, or answers already.
+    """
+    chosen = adapter(session, adapter_id)
+    _lock(session, persona)
+    if chosen.kind is AdapterKind.EXTERNAL:
+        raise Refused(f"{adapter_id} is known by name only, it cannot answer for {persona}")
+    if chosen.persona_slug not in {None, persona}:
+        raise Refused(f"adapter {adapter_id} belongs to {chosen.persona_slug}, not to {persona}")
+    last = _last_change(session, persona)
+    if last is not None and last.adapter_id == adapter_id:
+        raise Refused(f"{adapter_id} answers for {persona} already")
+    return _change(session, persona, adapter_id, last, reason, actor, "promote")
+
+
+def rollback(session: Session, persona: str, *, actor: str) -> AliasChange:
+    """Go back to what answered before; again, and it goes one further back.
+
+    Raises:
+        Refused: Nothing answered before.
+    """
+    _lock(session, persona)
+    changes = list(
+        session.scalars(
+            select(AliasChange).where(AliasChange.persona_slug == persona).order_by(AliasChange.id)
+        )
+    )
+    stack: list[AliasChange] = []
+    for change in changes:
+        if change.reason.startswith(ROLLED_BACK):
+            stack.pop()
+        else:
+            stack.append(change)
+    if len(stack) < 2:
+        raise Refused(f"nothing answered for {persona} before; there is nothing to go back to")
+    return _change(
+        session,
+        persona,
+        stack[-2].adapter_id,
+        changes[-1],
+        f"{ROLLED_BACK} from {stack[-1].adapter_id}",
+        actor,
+        "rollback",
+    )
+
+
+def history(session: Session, persona: str) -> list[AliasChange]:
+    """What has answered for a persona, newest first."""
+    return list(
+        session.scalars(
+            select(AliasChange)
+            .where(AliasChange.persona_slug == persona)
+            .order_by(AliasChange.id.desc())
+        )
+    )
+
+
+def lineage(session: Session, adapter_id: str) -> dict[str, Any]:
+    """Where an adapter comes from, down to the judgments, as nested plain values.
+
+    Returns:
+        ``{"id", "kind", "persona", "sha256", "created_at", "run", "snapshot", "parents"}``; ``run``
+        is None or ``{"id", "kind", "folder", "config", "started_at", "finished_at"}``; ``snapshot``
+        is None or ``{"id", "sha256", "judgments", "by_kind", "annotators"}``; ``parents`` holds the
+        same for each parent, with its ``weight``; a parent that the ledger does not know has only
+        its id and hash.
+
+    Raises:
+        NotFound: The adapter is not known.
+    """
+    return _lineage(session, adapter(session, adapter_id), frozenset())
+
+
+def _lineage(session: Session, one: Adapter, seen: frozenset[str]) -> dict[str, Any]:
+    run = session.get(Run, one.run_id) if one.run_id is not None else None
+    parents: list[dict[str, Any]] = []
+    for parent in one.parents:
+        known = session.get(Adapter, parent.get("id", ""))
+        if known is None or known.id in seen or known.id == one.id:
+            parents.append(dict(parent))
+            continue
+        parents.append(
+            {**_lineage(session, known, seen | {one.id}), "weight": parent.get("weight")}
+        )
+    return {
+        "id": one.id,
+        "kind": one.kind.value,
+        "persona": one.persona_slug,
+        "sha256": one.sha256,
+        "path": one.path,
+        "metrics": one.metrics,
+        "created_at": one.created_at,
+        "run": None
+        if run is None
+        else {
+            "id": run.id,
+            "kind": run.kind.value,
+            "folder": run.folder,
+            "config": run.config,
+            "started_at": run.started_at,
+            "finished_at": run.finished_at,
+        },
+        "snapshot": None if run is None else _snapshot(session, run.snapshot_id),
+        "parents": parents,
+    }
+
+
+def _snapshot(session: Session, snapshot_id: int | None) -> dict[str, Any] | None:
+    taken = session.get(Snapshot, snapshot_id) if snapshot_id is not None else None
+    if taken is None:
+        return None
+    by_kind = session.execute(
+        select(Annotator.kind, func.count(), func.count(Judgment.annotator_id.distinct()))
+        .select_from(SnapshotJudgment)
+        .join(Judgment, Judgment.id == SnapshotJudgment.judgment_id)
+        .join(Annotator, Annotator.id == Judgment.annotator_id)
+        .where(SnapshotJudgment.snapshot_id == taken.id)
+        .group_by(Annotator.kind)
+    ).all()
+    counts = {kind.value: 0 for kind in AnnotatorKind}
+    counts.update({AnnotatorKind(kind).value: judged for kind, judged, _ in by_kind})
+    return {
+        "id": taken.id,
+        "sha256": taken.sha256,
+        "judgments": taken.n_judgments,
+        "by_kind": counts,
+        "annotators": sum(people for _, _, people in by_kind),
+        "created_at": taken.created_at,
+    }
+
+
+def _lock(session: Session, persona: str) -> None:
+    """One change at a time for a persona."""
+    if session.get(Persona, persona, with_for_update={"key_share": True}) is None:
+        raise NotFound(f"there is no persona {persona!r}")
+
+
+def _last_change(session: Session, persona: str) -> AliasChange | None:
+    return session.scalar(
+        select(AliasChange)
+        .where(AliasChange.persona_slug == persona)
+        .order_by(AliasChange.id.desc())
+        .limit(1)
+    )
+
+
+def _change(
+    session: Session,
+    persona: str,
+    adapter_id: str,
+    last: AliasChange | None,
+    reason: str,
+    actor: str,
+    act: str,
+) -> AliasChange:
+    change = AliasChange(
+        persona_slug=persona,
+        adapter_id=adapter_id,
+        previous_id=None if last is None else last.adapter_id,
+        reason=reason,
+        actor=actor,
+    )
+    session.add(change)
+    session.flush()
+    audit.record(session, actor, act, f"{persona}: {adapter_id}", reason=reason)
+    return change

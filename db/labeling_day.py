@@ -1,0 +1,190 @@
+"""What an annotator sees of the own work: the day, the history, why nothing is left."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from db.batches import SWAPPED
+from db.leases import now_or, open_for
+from db.models import (
+    Assignment,
+    AssignmentState,
+    Batch,
+    BatchState,
+    Comparison,
+    Judgment,
+    Persona,
+    Retraction,
+    Verdict,
+)
+
+REMAINING_COUNTED = 1000
+"""``remaining`` stops counting here, so that a page costs the same with a million comparisons."""
+LONGEST_LOOK_MS = 5 * 60 * 1000
+"""A pair left open over lunch counts as five minutes of work."""
+
+
+@dataclass(frozen=True)
+class MyDay:
+    """An annotator's day (UTC).
+
+    Attributes:
+        judged_today: Standing judgments given since midnight.
+        minutes_today: Time spent on them, in minutes, at most five for each.
+        judged_total: Standing judgments ever.
+        remaining: Pairs that could be given to this annotator now, counted up to 1,000.
+    """
+
+    judged_today: int
+    minutes_today: float
+    judged_total: int
+    remaining: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """One of an annotator's own judgments, in the order in which it was shown.
+
+    Attributes:
+        judgment_id: To revise it.
+        created_at: When (UTC).
+        persona_name: Who it should have sounded like.
+        messages: The conversation.
+        response_a: What was shown first.
+        response_b: What was shown second.
+        verdict: The answer, in shown order.
+        strength: 1 or 2; None for tie and both bad.
+        comment: The comment.
+        tags: The reasons.
+        stands: False where it was undone or revised.
+    """
+
+    judgment_id: int
+    created_at: datetime
+    persona_name: str
+    messages: list[dict[str, Any]]
+    response_a: str
+    response_b: str
+    verdict: Verdict
+    strength: int | None
+    comment: str | None
+    tags: list[str]
+    stands: bool
+
+
+def my_day(session: Session, annotator_id: int, *, now: datetime | None = None) -> MyDay:
+    """How much this annotator did today and altogether, and what is left."""
+    midnight = now_or(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    dwells = session.scalars(
+        select(Judgment.dwell_ms)
+        .join(Assignment, Assignment.id == Judgment.assignment_id)
+        .where(
+            Judgment.annotator_id == annotator_id,
+            Judgment.created_at >= midnight,
+            Assignment.state == AssignmentState.JUDGED,
+        )
+    ).all()
+    total = session.scalar(
+        select(func.count()).where(
+            Assignment.annotator_id == annotator_id, Assignment.state == AssignmentState.JUDGED
+        )
+    )
+    open_ids = open_for(annotator_id).limit(REMAINING_COUNTED).subquery()
+    remaining = session.scalar(select(func.count()).select_from(open_ids))
+    return MyDay(
+        judged_today=len(dwells),
+        minutes_today=sum(min(ms or 0, LONGEST_LOOK_MS) for ms in dwells) / 60000,
+        judged_total=total or 0,
+        remaining=remaining or 0,
+    )
+
+
+def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Past]:
+    """The annotator's own latest judgments, newest first, retracted ones marked."""
+    rows = session.execute(
+        select(Judgment, Comparison, Persona.name, Retraction.judgment_id.is_(None))
+        .join(Comparison, Comparison.id == Judgment.comparison_id)
+        .outerjoin(Persona, Persona.slug == Comparison.persona_slug)
+        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+        .where(Judgment.annotator_id == annotator_id)
+        .order_by(Judgment.created_at.desc(), Judgment.id.desc())
+        .limit(limit)
+        .options(
+            joinedload(Comparison.prompt),
+            joinedload(Comparison.candidate_a),
+            joinedload(Comparison.candidate_b),
+        )
+    ).all()
+    past: list[Past] = []
+    for judgment, comparison, persona_name, stands in rows:
+        texts = comparison.candidate_a.text, comparison.candidate_b.text
+        verdict = judgment.verdict
+        if judgment.placement < 0:
+            texts, verdict = (texts[1], texts[0]), SWAPPED[verdict]
+        past.append(
+            Past(
+                judgment_id=judgment.id,
+                created_at=judgment.created_at,
+                persona_name=persona_name or "",
+                messages=list(comparison.prompt.messages),
+                response_a=texts[0],
+                response_b=texts[1],
+                verdict=verdict,
+                strength=judgment.strength,
+                comment=judgment.comment,
+                tags=[str(tag) for tag in judgment.tags],
+                stands=stands,
+            )
+        )
+    return past
+
+
+def why_nothing(session: Session, annotator_id: int) -> str:
+    """Why there is no pair for this annotator now, in kind words with what to do."""
+    if session.scalar(open_for(annotator_id).limit(1)) is not None:
+        return "There is a pair for you now: reload the page."
+    if session.scalar(select(Batch.id).limit(1)) is None:
+        return (
+            "Nothing has been prepared for judging yet. The person who invited you can make the"
+            " first pairs with `personaloop generate`."
+        )
+    leased = session.scalar(
+        select(func.count())
+        .select_from(Assignment)
+        .join(Comparison, Comparison.id == Assignment.comparison_id)
+        .join(Batch, Batch.id == Comparison.batch_id)
+        .where(
+            Assignment.state == AssignmentState.LEASED,
+            Assignment.annotator_id != annotator_id,
+            Batch.state == BatchState.OPEN,
+        )
+    )
+    mine = session.scalar(
+        select(func.count()).where(
+            Assignment.annotator_id == annotator_id, Assignment.state == AssignmentState.JUDGED
+        )
+    )
+    open_seats = session.scalar(
+        select(Comparison.id)
+        .join(Batch, Batch.id == Comparison.batch_id)
+        .where(Batch.state == BatchState.OPEN, Comparison.seats > 0)
+        .limit(1)
+    )
+    thanks = f"You judged {mine} pairs so far: thank you! " if mine else ""
+    if leased:
+        return (
+            f"{thanks}The last pairs are with other people right now ({leased} open). If one of"
+            " them comes back it will appear here; look in again in a few minutes."
+        )
+    if open_seats is not None:
+        return (
+            f"{thanks}You have seen every pair that is open. The rest needs somebody else's eyes,"
+            " because each pair is judged by different people."
+        )
+    paused = session.scalar(select(Batch.id).where(Batch.state == BatchState.PAUSED).limit(1))
+    if paused is not None:
+        return f"{thanks}Judging is paused for the moment. Nothing is lost; come back later."
+    return f"{thanks}Every pair has all its judgments. New ones come with the next round."

@@ -1,0 +1,58 @@
+"""The ledger's tables. What is stored, never how it is used.
+
+Words are those of docs/glossary.md. Judgments are append-only (triggers in the migrations refuse
+UPDATE and DELETE); one per assignment by a unique constraint. The judgment that stands for an
+annotator and a comparison is the one without a Retraction.
+"""
+
+from db.models.answers import Assignment, Judgment, Retraction, Snapshot, SnapshotJudgment
+from db.models.asking import Annotator, Batch, Comparison, Invite, Login
+from db.models.base import Base, by_value
+from db.models.content import Adapter, AliasChange, Candidate, Persona, Prompt
+from db.models.words import (
+    AdapterKind,
+    AnnotatorKind,
+    AssignmentState,
+    BatchKind,
+    BatchState,
+    JobKind,
+    JobState,
+    Role,
+    RoundState,
+    Verdict,
+)
+from db.models.work import AuditEntry, Job, Round, Run
+
+__all__ = [
+    "Adapter",
+    "AdapterKind",
+    "AliasChange",
+    "Annotator",
+    "AnnotatorKind",
+    "Assignment",
+    "AssignmentState",
+    "AuditEntry",
+    "Base",
+    "Batch",
+    "BatchKind",
+    "BatchState",
+    "Candidate",
+    "Comparison",
+    "Invite",
+    "Job",
+    "JobKind",
+    "JobState",
+    "Judgment",
+    "Login",
+    "Persona",
+    "Prompt",
+    "Retraction",
+    "Role",
+    "Round",
+    "RoundState",
+    "Run",
+    "Snapshot",
+    "SnapshotJudgment",
+    "Verdict",
+    "by_value",
+]

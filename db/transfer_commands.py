@@ -1,0 +1,242 @@
+"""The commands that take files in and write files out. Parses options and prints."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from db.command_options import database_option
+from db.models import AnnotatorKind
+from db.session import readers, require_current, sessions, upgrade
+
+Command = Callable[..., None]
+IN_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+FILE_HELP = "FILE is JSONL, CSV or Parquet by its name, each also with .gz."
+
+
+@click.group("import")
+def import_() -> None:
+    """Take judgments, prompts or comparisons from a file: all of it or nothing.
+
+    The same file can be imported again; what is known already is left alone.
+    """
+
+
+@import_.command("judgments", epilog=FILE_HELP)
+@IN_FILE
+@click.option("--batch", help="Batch for rows that name none.  [default: the file's name]")
+@click.option("--annotator", help="Who judged, for rows that do not say.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in AnnotatorKind]),
+    help="What that annotator is, for rows that do not say.  [default: human]",
+)
+@database_option
+def import_judgments(
+    file: Path, batch: str | None, annotator: str | None, kind: str | None, database_url: str | None
+) -> None:
+    """Take judgments: item_a, item_b, verdict (a, b, tie, both_bad) and what else is known.
+
+    Also: annotator, prompt, persona, placement (+1 a shown first, -1 b first), weight, strength (1
+    better, 2 much better), comment, tags, text_a, text_b, messages, created_at … as `personaloop
+    export judgments` writes them; and LLMFAO's crowd and judge files.
+    """
+    from db.importing import import_judgments as take
+
+    upgrade(database_url)
+    with sessions(database_url).begin() as session:
+        done = take(
+            session,
+            file,
+            batch=batch,
+            annotator=annotator,
+            kind=AnnotatorKind(kind) if kind else None,
+        )
+    known = f", {done.known} known already" if done.known else ""
+    click.echo(f"{file}: {done.added} judgments added{known} (batch {', '.join(done.batches)})")
+
+
+@import_.command("prompts", epilog=FILE_HELP)
+@IN_FILE
+@click.option(
+    "--split",
+    type=click.Choice(["loop", "heldout"]),
+    help="For rows that do not say: loop trains, heldout decides blind.  [default: loop]",
+)
+@database_option
+def import_prompts(file: Path, split: str | None, database_url: str | None) -> None:
+    """Take prompts: prompt (text) or messages, and journey, intent, locale, tier, tags, split."""
+    from db.importing import import_prompts as take
+
+    upgrade(database_url)
+    with sessions(database_url).begin() as session:
+        done = take(session, file, split=split)
+    known = f", {done.known} known already" if done.known else ""
+    click.echo(f"{file}: {done.added} prompts added{known}")
+
+
+@import_.command("comparisons", epilog=FILE_HELP)
+@IN_FILE
+@click.option("--batch", help="Batch for rows that name none.  [default: the file's name]")
+@click.option(
+    "--overlap",
+    type=click.IntRange(min=1),
+    help="Judgments wanted a pair, by different annotators.  [default: 1 for a new batch]",
+)
+@click.option("--persona", help="Slug of the persona for rows that name none.")
+@click.option(
+    "--names",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For LLMFAO's pairs: its crowd file, which has the models' names."
+    "  [default: llmfao_crowd.csv.gz beside FILE]",
+)
+@database_option
+def import_comparisons(
+    file: Path,
+    batch: str | None,
+    overlap: int | None,
+    persona: str | None,
+    names: Path | None,
+    database_url: str | None,
+) -> None:
+    """Take pairs for the label page: prompt or messages, text_a, text_b, and item_a, item_b.
+
+    Also: id (yours, so that judgments can be matched), gold (the known answer), persona; and
+    LLMFAO's pairs file.
+    """
+    from db.importing import import_comparisons as take
+
+    upgrade(database_url)
+    with sessions(database_url).begin() as session:
+        done = take(session, file, batch=batch, overlap=overlap, persona=persona, names=names)
+    parts = [f"{done.added} comparisons added"]
+    if done.completed:
+        parts.append(f"{done.completed} got their texts")
+    if done.known:
+        parts.append(f"{done.known} known already")
+    if done.hidden:
+        parts.append(f"{done.hidden} with an empty response are shown to nobody")
+    click.echo(f"{file}: {', '.join(parts)} (batch {', '.join(done.batches)})")
+
+
+@click.group("export")
+def export() -> None:
+    """Write judgments, preference pairs or adapters to a file or to standard output."""
+
+
+def _output_options(formats: list[str]) -> Callable[[Command], Command]:
+    def decorate(function: Command) -> Command:
+        function = database_option(function)
+        function = click.option(
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write here (gzip where the name ends in .gz); standard output without it.",
+        )(function)
+        function = click.option("--persona", help="Only of this persona's slug.")(function)
+        return click.option(
+            "--format",
+            "form",
+            type=click.Choice(formats),
+            help="What to write.  [default: by the name of --output, else jsonl]",
+        )(function)
+
+    return decorate
+
+
+@export.command("judgments")
+@_output_options(["jsonl", "csv", "parquet"])
+@click.option("--people-only", is_flag=True, help="Leave out simulated and automatic annotators.")
+@click.option("--history", is_flag=True, help="Also judgments that were undone or revised.")
+def export_judgments(
+    form: str | None,
+    persona: str | None,
+    output: Path | None,
+    database_url: str | None,
+    people_only: bool,
+    history: bool,
+) -> None:
+    """Write standing judgments with their full provenance; `personaloop import` takes them."""
+    from db.exporting import JUDGMENT_COLUMNS, judgment_rows
+
+    with _reading(database_url) as session:
+        rows = judgment_rows(session, persona=persona, people_only=people_only, history=history)
+        _write(output, rows, JUDGMENT_COLUMNS, form, "judgments")
+
+
+@export.command("pairs")
+@_output_options(["jsonl", "csv", "parquet", "trl", "trl-unpaired", "cookbook"])
+@click.option("--people-only", is_flag=True, help="Leave out simulated and automatic annotators.")
+@click.option(
+    "--include-blind", is_flag=True, help="Also comparisons that decide between two adapters."
+)
+def export_pairs(
+    form: str | None,
+    persona: str | None,
+    output: Path | None,
+    database_url: str | None,
+    people_only: bool,
+    include_blind: bool,
+) -> None:
+    """Write decided judgments as chosen and rejected; ties and both-bad never become a pair.
+
+    trl: explicit-prompt preference format (prompt, chosen, rejected as message lists).
+    trl-unpaired: prompt, completion, label. cookbook: tinker-cookbook's comparison JSONL.
+    """
+    from db import pair_export
+
+    left_out = pair_export.LeftOut()
+    with _reading(database_url) as session:
+        rows = pair_export.pair_rows(
+            session,
+            left_out,
+            persona=persona,
+            people_only=people_only,
+            include_blind=include_blind,
+        )
+        shapes = {
+            "trl": pair_export.trl_rows,
+            "trl-unpaired": pair_export.trl_unpaired_rows,
+            "cookbook": pair_export.cookbook_rows,
+        }
+        if form in shapes:
+            _write(output, shapes[form](rows), (), "jsonl", "rows")
+        else:
+            _write(output, rows, pair_export.PAIR_COLUMNS, form, "pairs")
+    if str(left_out):
+        click.echo(f"left out: {left_out}", err=True)
+
+
+@export.command("adapters")
+@_output_options(["jsonl", "csv", "parquet"])
+def export_adapters(
+    form: str | None, persona: str | None, output: Path | None, database_url: str | None
+) -> None:
+    """Write adapters with parents, run, snapshot and checksums (not their files)."""
+    from db.exporting import ADAPTER_COLUMNS, adapter_rows
+
+    with _reading(database_url) as session:
+        _write(output, adapter_rows(session, persona=persona), ADAPTER_COLUMNS, form, "adapters")
+
+
+def _reading(database_url: str | None) -> Session:
+    require_current(database_url)
+    return readers(database_url)()
+
+
+def _write(
+    output: Path | None,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    form: str | None,
+    what: str,
+) -> None:
+    from db.files import format_of
+    from db.writing import write_rows
+
+    if form is None:
+        form = "jsonl" if output is None else format_of(output)
+    count = write_rows(output, rows, columns, form)
+    if output is not None:
+        click.echo(f"{output}: {count} {what}")

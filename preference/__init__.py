@@ -1,0 +1,84 @@
+"""Preference statistics: values in, frozen results out. No SQL, no torch, no Streamlit.
+
+docs/statistics.md says what each number means; `preference.report` puts them together.
+"""
+
+from preference.agreement import (
+    Agreement,
+    cohen_kappa,
+    fleiss_kappa,
+    gwet_ac1,
+    krippendorff_alpha,
+)
+from preference.annotators import AnnotatorTable, CrowdFit, annotator_table, fit_crowd
+from preference.asking import Pick, enough, next_pairs
+from preference.bradley_terry import BradleyTerryFit, Estimate, fit_bradley_terry, fit_cells
+from preference.comparisons import (
+    Differences,
+    QuasiErrors,
+    Ranks,
+    pairwise_differences,
+    quasi_se,
+    rank_intervals,
+)
+from preference.diagnostics import drift, goodness_of_fit, intransitive_cycles
+from preference.errors import (
+    ConfoundedError,
+    ConvergenceError,
+    DisconnectedError,
+    InputError,
+    PreferenceError,
+    ReportError,
+    SeparationError,
+    UnidentifiedError,
+)
+from preference.length_control import LengthControlled, length_controlled_win_rate
+from preference.resampling import Bootstrap, bootstrap
+from preference.sequential import ConfidenceSequence, win_rate_sequence
+from preference.win_rate import PairWinRates, WinRates, wilson, win_rates
+
+__all__ = [
+    "Agreement",
+    "AnnotatorTable",
+    "Bootstrap",
+    "BradleyTerryFit",
+    "ConfidenceSequence",
+    "ConfoundedError",
+    "ConvergenceError",
+    "CrowdFit",
+    "Differences",
+    "DisconnectedError",
+    "Estimate",
+    "InputError",
+    "LengthControlled",
+    "PairWinRates",
+    "Pick",
+    "PreferenceError",
+    "QuasiErrors",
+    "Ranks",
+    "ReportError",
+    "SeparationError",
+    "UnidentifiedError",
+    "WinRates",
+    "annotator_table",
+    "bootstrap",
+    "cohen_kappa",
+    "drift",
+    "enough",
+    "fit_bradley_terry",
+    "fit_cells",
+    "fit_crowd",
+    "fleiss_kappa",
+    "goodness_of_fit",
+    "gwet_ac1",
+    "intransitive_cycles",
+    "krippendorff_alpha",
+    "length_controlled_win_rate",
+    "next_pairs",
+    "pairwise_differences",
+    "quasi_se",
+    "rank_intervals",
+    "wilson",
+    "win_rate_sequence",
+    "win_rates",
+]

@@ -1,0 +1,243 @@
+"""What to ask next, and when to stop asking.
+
+Knows: a fit, the pairs that could be shown, and what one more judgment of each would teach. Does
+not know people, queues or prompts.
+
+One judgment of (i, j) adds w d d' to the information, d = e_i - e_j and w the expected information
+of one verdict at the current estimate; the covariance C shrinks by w (C d)(C d)' / (1 + w d' C d)
+(Sherman-Morrison). Pairs are picked one at a time by how much the asked-for quantity would shrink,
+each pick updating C, so a batch does not ask the same thing over and over (greedy sequential
+design: Chaloner and Verdinelli 1995, Statistical Science 10:273-304).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from preference.bradley_terry import BradleyTerryFit
+from preference.comparisons import pairwise_differences
+from preference.encoding import Floats, Ints, Item
+from preference.errors import InputError
+from preference.outcomes import TieModel, derivatives, probabilities
+from preference.untyped import special
+
+Question = Literal["ratings", "ranking"] | tuple[Item, Item]
+STARVED = 0.5  # an item below this share of the average number of judgments comes first
+_SHORTLIST = 256
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A pair to ask, and its position among the candidates."""
+
+    first: Item
+    second: Item
+    position: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether more judgments would change the answer.
+
+    Attributes:
+        enough: True when they would not.
+        reason: one sentence.
+        more: judgments still needed, roughly, at the present rate of learning; 0 when enough, None
+            when it cannot be said.
+    """
+
+    enough: bool
+    reason: str
+    more: int | None
+
+
+def next_pairs(
+    fit: BradleyTerryFit,
+    candidates: Sequence[tuple[Item, Item]] | None = None,
+    n: int = 1,
+    *,
+    question: Question = "ranking",
+    starved: float = STARVED,
+) -> list[Pick]:
+    """The n pairs whose judgments would teach most.
+
+    Args:
+        fit: the present state of knowledge.
+        candidates: pairs that can be asked, each at most once (a pair that can be asked three times
+            is listed three times); None: any pair of the fit's items, as often as wanted.
+        n: how many; fewer come back when candidates run out.
+        question: `ranking` (the order of all items: fewest pairs in the wrong order), `ratings`
+            (the smallest intervals on average), or (x, y): which of two is better.
+        starved: items with fewer judgments than this share of the average are served first, so
+            that no item is forgotten; 0 switches it off. Not used for a question of two items.
+
+    Raises:
+        InputError: unknown item or question.
+    """
+    k = len(fit.items)
+    if n < 0:
+        raise InputError(f"n {n} must be zero or more")
+    if candidates is None:
+        first, second = (np.asarray(x, dtype=np.int64) for x in np.triu_indices(k, 1))
+    else:
+        place = {item: i for i, item in enumerate(fit.items)}
+        for pair in candidates:
+            for item in pair:
+                if item not in place:
+                    raise InputError(f"item {item!r} is not in this fit")
+        first = np.array([place[p[0]] for p in candidates], dtype=np.int64)
+        second = np.array([place[p[1]] for p in candidates], dtype=np.int64)
+    target = _target(fit, question)
+    state = _State(fit, target, np.array(fit.covariance), np.array(fit.n, dtype=np.float64))
+    free = np.ones(len(first), dtype=np.bool_)
+    picks: list[Pick] = []
+    while len(picks) < n and free.any():
+        choice = state.shortlist(first, second, free, 0.0 if target is not None else starved)
+        gains = state.gains(first[choice], second[choice], question)
+        best = int(choice[int(np.argmax(gains))])
+        i, j = int(first[best]), int(second[best])
+        picks.append(Pick(fit.items[i], fit.items[j], best, float(gains.max())))
+        state.learn(i, j)
+        if candidates is not None:
+            free[best] = False
+    return picks
+
+
+def _target(fit: BradleyTerryFit, question: Any) -> tuple[int, int] | None:
+    if question in ("ratings", "ranking"):
+        return None
+    if isinstance(question, tuple) and len(question) == 2:  # type: ignore[arg-type]
+        return fit.index(question[0]), fit.index(question[1])  # type: ignore[arg-type]
+    raise InputError(f"question {question!r} is unknown: use ratings, ranking or a pair of items")
+
+
+class _State:
+    """What is known while a batch is being put together."""
+
+    def __init__(
+        self, fit: BradleyTerryFit, target: tuple[int, int] | None, c: Floats, counts: Floats
+    ) -> None:
+        self.fit, self.target, self.c, self.counts = fit, target, c, counts
+        self.first, self.second = np.triu_indices(len(fit.items), 1)
+        self.gap = np.abs(fit.ratings[self.first] - fit.ratings[self.second])
+        tie = fit.effects.get("log_tie_parameter")
+        self.tau = 0.0 if tie is None else tie.value
+        self.model: TieModel = "half" if tie is None else fit.tie_model
+
+    def information(self, i: Ints, j: Ints) -> Floats:
+        """Expected information of one verdict about the difference of i and j."""
+        eta = self.fit.ratings[i] - self.fit.ratings[j]
+        p = probabilities(self.model, eta, self.tau)
+        return derivatives(self.model, eta, self.tau, *p).ee
+
+    def shortlist(self, i: Ints, j: Ints, free: Any, starved: float) -> Ints:
+        """Positions worth scoring: of starved items first, else the most uncertain pairs."""
+        choice = np.flatnonzero(free)
+        if starved > 0:
+            hungry = self.counts < starved * self.counts.mean()
+            fed = choice[hungry[i[choice]] | hungry[j[choice]]]
+            if len(fed):
+                least = np.minimum(
+                    np.where(hungry[i[fed]], self.counts[i[fed]], np.inf),
+                    np.where(hungry[j[fed]], self.counts[j[fed]], np.inf),
+                )
+                choice = fed[least == least.min()]
+        if len(choice) > _SHORTLIST:
+            rough = self.gains(i[choice], j[choice], "ratings")
+            choice = choice[np.argsort(-rough, kind="stable")[:_SHORTLIST]]
+        return choice
+
+    def gains(self, i: Ints, j: Ints, question: Question) -> Floats:
+        """How much one verdict on each pair would shrink what is asked for."""
+        w = self.information(i, j)
+        cd = self.c[:, i] - self.c[:, j]  # (k, pairs)
+        at = np.arange(len(i))
+        shrink = w / (1 + w * (cd[i, at] - cd[j, at]))
+        if self.target is not None and question != "ratings":
+            x, y = self.target
+            return shrink * (cd[x] - cd[y]) ** 2
+        if question == "ratings":
+            return shrink * (cd**2).sum(axis=0)
+        d = np.diag(self.c)
+        now = d[self.first] + d[self.second] - 2 * self.c[self.first, self.second]
+        now = np.maximum(now, 1e-300)
+        then = now[:, None] - shrink[None, :] * (cd[self.first] - cd[self.second]) ** 2
+        then = np.maximum(then, now[:, None] * 1e-9)
+        # the true gap is not known: take its root mean square given today's estimate, so that pairs
+        # that look equal are worth asking while they are uncertain, and not for ever
+        likely = np.sqrt(self.gap**2 + now)
+        wrong_now = special.ndtr(-likely / np.sqrt(now))
+        wrong = special.ndtr(-likely[:, None] / np.sqrt(then))
+        return (wrong_now[:, None] - wrong).sum(axis=0)
+
+    def learn(self, i: int, j: int) -> None:
+        """Take one judgment of (i, j) as made."""
+        pair = np.array([i]), np.array([j])
+        w = float(self.information(*pair)[0])
+        cd = self.c[:, i] - self.c[:, j]
+        self.c = self.c - np.outer(cd, cd) * (w / (1 + w * float(cd[i] - cd[j])))
+        self.counts[i] += 1
+        self.counts[j] += 1
+
+
+def enough(
+    fit: BradleyTerryFit,
+    question: Question = "ranking",
+    *,
+    margin: float = 0.2,
+    share: float = 0.95,
+    half_width: float = 0.3,
+) -> Verdict:
+    """Would more judgments change the answer?
+
+    Args:
+        fit: the present state of knowledge.
+        question: (x, y): enough when the interval of the difference leaves zero, or lies within
+            +-`margin` (0.2 log-odds is a win rate of 55 %); `ranking`: when `share` of all pairs
+            are ordered beyond doubt or within the margin; `ratings`: when every interval is at most
+            +-`half_width`.
+        margin: difference that does not matter, in log-odds.
+        share: share of pairs that must be settled.
+        half_width: half interval that is narrow enough, in log-odds.
+    """
+    total = fit.weight_total
+    target = _target(fit, question)
+    if target is not None:
+        d = fit.difference(fit.items[target[0]], fit.items[target[1]])
+        x, y = (fit.items[i] for i in target)
+        if d.ci_low > 0 or d.ci_high < 0:
+            winner, loser = (x, y) if d.value > 0 else (y, x)
+            return Verdict(True, f"{winner} is better than {loser}: the interval leaves zero", 0)
+        if -margin < d.ci_low and d.ci_high < margin:
+            return Verdict(True, f"{x} and {y} differ by less than {margin:g}: call it a tie", 0)
+        reach = max(abs(d.value), margin - abs(d.value))
+        more = _more(total, fit.quantile * d.se, reach)
+        return Verdict(False, f"{x} and {y} cannot be told apart yet", more)
+    if question == "ratings":
+        widest = float((fit.quantile * fit.se).max())
+        if widest <= half_width:
+            return Verdict(True, f"every interval is within {half_width:g}", 0)
+        item = fit.items[int(np.argmax(fit.se))]
+        more = _more(total, widest, half_width)
+        return Verdict(False, f"{item} is known only to within {widest:.2f}", more)
+    d = pairwise_differences(fit, simultaneous=False)
+    settled = (d.ci_low > 0) | (d.ci_high < 0) | ((d.ci_low > -margin) & (d.ci_high < margin))
+    done = float(settled.mean())
+    if done >= share:
+        return Verdict(True, f"{done:.0%} of pairs are settled", 0)
+    reach = np.maximum(np.abs(d.value), margin - np.abs(d.value))
+    need = np.sort((d.critical * d.se / reach) ** 2)
+    factor = float(need[min(int(np.ceil(share * len(need))) - 1, len(need) - 1)])
+    more = int(np.ceil(total * max(factor - 1, 0.0))) if np.isfinite(factor) else None
+    return Verdict(False, f"{done:.0%} of pairs are settled, {share:.0%} are wanted", more)
+
+
+def _more(total: float, half: float, reach: float) -> int | None:
+    if reach <= 0:
+        return None
+    return max(int(np.ceil(total * ((half / reach) ** 2 - 1))), 1)

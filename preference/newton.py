@@ -1,0 +1,300 @@
+"""Newton's method with a line search for paired-comparison likelihoods.
+
+Knows: a design (two items and extra columns a row), a way of treating ties, and a prior. Does not
+know strings, intervals or where the counts come from.
+
+Parameters are laid out as [ratings (k) | tau (0 or 1) | effects (m)]. The likelihood does not
+change when all ratings move together, so the information matrix gets v v' added, v = 1/sqrt(k) on
+the ratings: this pins their mean at zero and leaves everything else as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preference.encoding import Floats, Ints
+from preference.errors import ConfoundedError, ConvergenceError
+from preference.outcomes import Derivatives, TieModel, derivatives, probabilities
+from preference.untyped import linalg
+
+MOST_ITERATIONS = 500
+_STEP = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What is assumed beyond the judgments.
+
+    `none`; `ridge`: minus precision/2 times the sum of squared ratings and effects (independent
+    normals of variance 1/precision around zero); `firth`: half the log-determinant of the
+    information, which is Jeffreys' prior (Firth 1993, Biometrika 80:27-38).
+    """
+
+    kind: Literal["none", "ridge", "firth"] = "none"
+    precision: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "ridge":
+            return f"ridge with precision {self.precision:g}"
+        return self.kind
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Rows of counts: cells of equal (pair, placement), or single judgments with covariates."""
+
+    k: int
+    a: Ints
+    b: Ints
+    wins_a: Floats
+    wins_b: Floats
+    ties: Floats
+    extra: Floats  # (rows, m), each column adds to a's side
+    extra_names: tuple[str, ...]
+
+    @property
+    def m(self) -> int:
+        """Number of effects."""
+        return self.extra.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where the ascent ended."""
+
+    parameters: Floats
+    information: Floats  # (p, p), with the prior's precision, without the gauge
+    log_likelihood: float  # of the judgments alone
+    iterations: int
+
+
+def log_odds(design: Design, model: TieModel, parameters: Floats) -> tuple[Floats, float]:
+    """Eta of each row, and tau (0 for the half model)."""
+    k = design.k
+    shift = 0 if model == "half" else 1
+    eta = parameters[design.a] - parameters[design.b]
+    if design.m:
+        eta = eta + design.extra @ parameters[k + shift :]
+    return eta, float(parameters[k]) if shift else 0.0
+
+
+def gauge(k: int, p: int) -> Floats:
+    """V v' for v = 1/sqrt(k) on the ratings, shape (p, p)."""
+    g = np.zeros((p, p))
+    g[:k, :k] = 1.0 / k
+    return g
+
+
+def assemble(design: Design, model: TieModel, ee: Floats, et: Floats, tt: Floats) -> Floats:
+    """(p, p) sum of z z' over rows, weighted by `ee`, `et`, `tt` in its eta and tau blocks."""
+    k, m, shift = design.k, design.m, 0 if model == "half" else 1
+    p = k + shift + m
+    out = np.zeros((p, p))
+    pair = np.bincount(design.a * k + design.b, ee, k * k).reshape(k, k)
+    pair += pair.T
+    out[:k, :k] = -pair
+    out[np.arange(k), np.arange(k)] += pair.sum(axis=1)
+    if shift:
+        out[k, :k] = out[:k, k] = _difference(design, et)
+        out[k, k] = tt.sum()
+    for j in range(m):
+        column = design.extra[:, j]
+        row = k + shift + j
+        weighted = ee * column
+        out[row, :k] = out[:k, row] = _difference(design, weighted)
+        if shift:
+            out[row, k] = out[k, row] = float(et @ column)
+        for i in range(j + 1):
+            out[row, k + shift + i] = out[k + shift + i, row] = float(weighted @ design.extra[:, i])
+    return out
+
+
+def gradient(design: Design, model: TieModel, e: Floats, t: Floats) -> Floats:
+    """(p,) score from per-row derivatives in eta and tau."""
+    parts = [_difference(design, e)]
+    if model != "half":
+        parts.append(np.array([t.sum()]))
+    parts.append(e @ design.extra)
+    return np.concatenate(parts)
+
+
+def _difference(design: Design, values: Floats) -> Floats:
+    up: Floats = np.bincount(design.a, values, design.k).astype(np.float64, copy=False)
+    return up - np.bincount(design.b, values, design.k)
+
+
+def maximise(design: Design, model: TieModel, prior: Prior, start: Floats | None = None) -> Optimum:
+    """Newton from equal ratings, or from `start`.
+
+    Raises:
+        ConvergenceError: no optimum within 500 iterations.
+        ConfoundedError: the columns cannot be told apart (a placement that goes with an item).
+    """
+    x = _start(design, model) if start is None else start
+    k, p = design.k, len(x)
+    penalty = _penalty(design, model, prior)
+    pin = gauge(k, p)
+    here = _evaluate(design, model, prior, penalty, x)
+    step = np.zeros(p)
+    for iteration in range(1, MOST_ITERATIONS + 1):
+        step = _newton_step(here.curvature + pin, here.slope, design, first=iteration == 1)
+        step[:k] -= step[:k].mean()
+        x, here, size = _search(design, model, prior, penalty, x, step, here)
+        if size * float(np.abs(step).max(initial=0.0)) < _STEP:
+            return Optimum(x, here.information, here.log_likelihood, iteration)
+    raise ConvergenceError(
+        f"no convergence after {MOST_ITERATIONS} iterations (last step "
+        f"{float(np.abs(step).max()):.3g}): the data hardly determine the fit; collect more "
+        "judgments or give a prior"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """The penalised log-likelihood at one place.
+
+    `curvature` is what steps are taken with: the information, under Firth's prior with each row
+    counted as often as the prior's pseudo-judgments make it.
+    """
+
+    value: float
+    slope: Floats
+    information: Floats
+    curvature: Floats
+    log_likelihood: float
+
+
+def _start(design: Design, model: TieModel) -> Floats:
+    tied = float(design.ties.sum())
+    total = tied + float(design.wins_a.sum() + design.wins_b.sum())
+    share = min(max(tied / total, 1e-6), 1 - 1e-6)
+    tau: list[float] = []
+    if model == "davidson":
+        tau = [float(np.log(2 * share / (1 - share)))]
+    elif model == "rao_kupper":
+        tau = [float(np.log((1 + share) / (1 - share)))]
+    return np.concatenate([np.zeros(design.k), tau, np.zeros(design.m)])
+
+
+def _penalty(design: Design, model: TieModel, prior: Prior) -> Floats:
+    """(p,) precision of each parameter under a ridge; tau is never shrunk."""
+    tau = [] if model == "half" else [0.0]
+    one = prior.precision if prior.kind == "ridge" else 0.0
+    return np.concatenate([np.full(design.k, one), tau, np.full(design.m, one)])
+
+
+def _evaluate(design: Design, model: TieModel, prior: Prior, penalty: Floats, x: Floats) -> _Point:
+    eta, tau = log_odds(design, model, x)
+    d = derivatives(model, eta, tau, design.wins_a, design.wins_b, design.ties)
+    likelihood = float(d.value.sum())
+    value = likelihood - float(penalty @ x**2) / 2
+    slope = gradient(design, model, d.e, d.t) - penalty * x
+    information = assemble(design, model, d.ee, d.et, d.tt)
+    information[np.diag_indices_from(information)] += penalty
+    if prior.kind != "firth":
+        return _Point(value, slope, information, information, likelihood)
+    bonus, push, share = _firth(design, model, eta, tau, information, d)
+    grown = assemble(design, model, d.ee * share, d.et * share, d.tt * share)
+    return _Point(value + bonus, slope + push, information, grown, likelihood)
+
+
+def _firth(
+    design: Design, model: TieModel, eta: Floats, tau: float, information: Floats, d: Derivatives
+) -> tuple[float, Floats, Floats]:
+    """Half the log-determinant of the information and its gradient (canonical models only).
+
+    The third value is, a row, 1 + leverage / count: how much the prior's pseudo-judgments add.
+    """
+    k, shift = design.k, 0 if model == "half" else 1
+    p = len(information)
+    full = information + gauge(k, p)
+    sign, logdet = cast("tuple[float, float]", np.linalg.slogdet(full))
+    if sign <= 0:
+        return -np.inf, np.zeros(p), np.ones(len(eta))
+    c = np.linalg.inv(full)
+    a, b, x = design.a, design.b, design.extra
+    cx = c[k + shift :]
+    g_ee = c[a, a] + c[b, b] - 2 * c[a, b]
+    if design.m:
+        g_ee = g_ee + 2 * np.einsum("ij,ji->i", x, cx[:, a] - cx[:, b])
+        g_ee = g_ee + np.einsum("ij,jk,ik->i", x, cx[:, k + shift :], x)
+    n = design.wins_a + design.wins_b + design.ties
+    pa, pb, pt = probabilities(model, eta, tau)
+    if not shift:
+        e = n / 2 * pa * pb * (pb - pa) * g_ee
+        return logdet / 2, gradient(design, model, e, np.zeros_like(e)), _grown(d.ee * g_ee, n)
+    g_et = c[k, a] - c[k, b]
+    if design.m:
+        g_et = g_et + x @ cx[:, k]
+    g_tt = c[k, k]
+    m1, m2 = (pa - pb) / 2, pt
+    third = np.zeros((4, len(n)))  # 111, 112, 122, 222
+    for prob, t1, t2 in ((pa, 0.5, 0.0), (pb, -0.5, 0.0), (pt, 0.0, 1.0)):
+        u, v = t1 - m1, t2 - m2
+        third += prob * np.stack([u * u * u, u * u * v, u * v * v, v * v * v])
+    e = n / 2 * (third[0] * g_ee + 2 * third[1] * g_et + third[2] * g_tt)
+    t = n / 2 * (third[1] * g_ee + 2 * third[2] * g_et + third[3] * g_tt)
+    leverage = d.ee * g_ee + 2 * d.et * g_et + d.tt * g_tt
+    return logdet / 2, gradient(design, model, e, t), _grown(leverage, n)
+
+
+def _grown(leverage: Floats, n: Floats) -> Floats:
+    return 1 + np.divide(leverage, n, out=np.zeros_like(n), where=n > 0)
+
+
+def _newton_step(information: Floats, slope: Floats, design: Design, *, first: bool) -> Floats:
+    try:
+        factor = cast("tuple[Floats, bool]", linalg.cho_factor(information, lower=True))
+        pivots = np.diag(factor[0]) ** 2
+        if pivots.min() <= 1e-13 * pivots.max():
+            raise np.linalg.LinAlgError
+        return cast("Floats", linalg.cho_solve(factor, slope))
+    except np.linalg.LinAlgError:
+        if first and design.m:
+            raise ConfoundedError(
+                f"the effect of {', '.join(design.extra_names)} cannot be told apart from the "
+                "items' ratings in these data: leave it out, or give a ridge prior"
+            ) from None
+        raise ConvergenceError(
+            "the information matrix became singular: the data do not determine the fit; "
+            "collect more judgments or give a prior"
+        ) from None
+
+
+def _search(
+    design: Design,
+    model: TieModel,
+    prior: Prior,
+    penalty: Floats,
+    x: Floats,
+    step: Floats,
+    here: _Point,
+) -> tuple[Floats, _Point, float]:
+    """Halve the step until the penalised likelihood rises as it should."""
+    rise = float(here.slope @ step)
+    noise = 1e-13 * (1.0 + abs(here.value))
+    size = 1.0
+    if model == "rao_kupper" and step[design.k] < 0:  # tau stays positive
+        size = min(1.0, -0.9 * float(x[design.k] / step[design.k]))
+    for _ in range(60):
+        trial = x + size * step
+        there = _evaluate(design, model, prior, penalty, trial)
+        if np.isfinite(there.value) and there.value >= here.value + 1e-4 * size * rise - noise:
+            return trial, there, size
+        size /= 2
+    raise ConvergenceError(
+        "the line search found no improvement: the data do not determine the fit"
+    )
+
+
+def wald_parts(information: Floats, k: int) -> Floats:
+    """Inverse information in the space of centred ratings, shape (p, p)."""
+    pin = gauge(k, len(information))
+    inverse = cast("NDArray[np.float64]", np.linalg.inv(information + pin))
+    center = np.eye(len(information)) - pin
+    out = center @ inverse @ center
+    return (out + out.T) / 2

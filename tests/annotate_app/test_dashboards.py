@@ -1,0 +1,323 @@
+"""The analyst's and operator's pages on empty, small, disconnected, simulated and hostile data."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import training.engine  # noqa: F401 - AppTest puts app_pages/ first, where training.py is a page
+from annotate_app import session as app_session
+from annotate_app import work_queries
+from db.models import AnnotatorKind, Role
+from db.session import close_database, sessions, upgrade
+from tests.annotate_app import seeding
+
+PAGES = Path(app_session.__file__).parent / "app_pages"
+EVERY = ["overview", "ratings", "rounds", "batches", "training", "adapters", "people"]
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """An empty ledger of its own; an admin called Ada is signed in."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("PERSONALOOP_OUTPUTS", str(tmp_path))
+    upgrade(url)
+    work_queries.forget()
+    ada = app_session.Me(1, "Ada", Role.ADMIN, AnnotatorKind.HUMAN)
+    monkeypatch.setattr(app_session, "signed_in", lambda: ada)
+    yield sessions(url)
+    close_database(url)
+
+
+def show(name: str, **query: str) -> AppTest:
+    """The page as Ada sees it; it has raised nothing."""
+    work_queries.forget()
+    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+    for key, value in query.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception, page.exception
+    return page
+
+
+def words(page: AppTest) -> str:
+    """All that the page says in Markdown, notices and captions."""
+    parts: list[Any] = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error]
+    return "\n".join(str(part.value) for part in [*parts, *page.success, *page.title])
+
+
+def finding(page: AppTest) -> str:
+    """The sentence that the page opens with, without escapes."""
+    return page.header[0].value.replace("\\", "")
+
+
+def test_an_empty_ledger_is_explained(ledger):
+    for name in EVERY:
+        page = show(name)
+        assert finding(page), name
+        if name in ("overview", "ratings"):
+            assert "0 judgments" in words(page)
+
+
+def test_nothing_judged_says_how_to_begin(ledger):
+    page = show("overview")
+    assert finding(page) == "No judgments yet"
+    assert any("personaloop users invite" in block.value for block in page.code)
+
+
+def test_every_page_stands_on_three_rounds(ledger, tmp_path):
+    with ledger.begin() as session:
+        seeding.seed_world(session, tmp_path, judged=12, blind=20)
+    for name in EVERY:
+        assert finding(show(name)), name
+
+
+def test_overview_opens_with_the_challenger_and_its_interval(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=4, blind=40, gains=(3.0, 3.0, 3.0))
+    said = finding(show("overview"))
+    assert "Round 3 beats round 2 for" in said
+    assert "%, " in said
+    assert " to " in said
+
+
+def test_simulated_judgments_are_named_plainly_on_every_page_of_results(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=12, blind=12, humans=3, simulated=4)
+    for name in ("overview", "ratings", "rounds", "training", "adapters", "batches"):
+        assert "SIMULATED" in words(show(name)), name
+
+
+def test_pages_without_simulated_judgments_do_not_mention_them(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    for name in ("overview", "ratings", "rounds"):
+        assert "SIMULATED" not in words(show(name)), name
+
+
+def test_people_only_leaves_simulated_judgments_out(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=12, blind=12, humans=3, simulated=4)
+    page = show("ratings", people="true")
+    assert page.toggle[0].value is True
+    assert "SIMULATED" not in words(page)
+
+
+def test_filters_come_from_the_address(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    page = show("ratings", persona="Technical Advisor", round="2")
+    assert page.selectbox(key="persona").value == "technical_advisor"
+    assert page.selectbox(key="round").value == "2"
+    assert "for Technical Advisor" in finding(page)
+
+
+def test_an_address_with_nonsense_shows_everything(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    page = show("ratings", persona="<script>", round="99", comparisons="'; drop table")
+    assert page.selectbox(key="persona").value == "all"
+
+
+def test_a_first_round_that_only_compares_one_adapter_explains_itself(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=1, judged=12, blind=0, open_last=True)
+    page = show("ratings", comparisons="for training")
+    assert "they train" in words(page) or "rating needs two" in words(page)
+
+
+def test_disconnected_judgments_are_shown_group_by_group(ledger):
+    import random
+
+    chance = random.Random(2)
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+        who = seeding.people(session, 8, 0)[6:]
+        batch = seeding.open_batch(session, "imported", "imported", None, seeding.utcnow())
+        for pair in (("model a", "model b"), ("model c", "model d")):
+            for name in pair:
+                from db.adapters import put_adapter
+
+                put_adapter(session, id=name, kind="external")
+            seeding.ask(
+                session, chance, batch, None, pair, 20, who, {pair[0]: 0.6}, seeding.utcnow()
+            )
+    page = show("ratings")
+    assert "never compared with each other" in words(page)
+
+
+def test_a_hostile_name_is_shown_as_it_is(ledger):
+    import random
+
+    from db.adapters import put_adapter
+
+    hostile = "<img src=x onerror=alert(1)> **bold** :red[x] [link](http://x)"
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+        who = seeding.people(session, 8, 0)[6:]
+        batch = seeding.open_batch(session, "imported", "imported", None, seeding.utcnow())
+        for name in (hostile, "plain"):
+            put_adapter(session, id=name, kind="external")
+        seeding.ask(
+            session,
+            random.Random(3),
+            batch,
+            None,
+            (hostile, "plain"),
+            24,
+            who,
+            {hostile: 1.0},
+            seeding.utcnow(),
+        )
+    said = words(show("ratings"))
+    assert "\\*\\*bold" in said
+    assert "**bold**" not in said
+    assert "](http" not in said
+
+
+def test_a_persona_whose_challenger_is_still_compared_has_to_wait(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    page = show("training")
+    assert page.button(key="retrain-playful_sidekick").disabled
+    assert "after that decision" in words(page)
+
+
+def test_retrain_button_queues_a_job_and_says_so(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12, open_last=False)
+    page = show("training")
+    page.button(key="retrain-playful_sidekick").click().run()
+    assert not page.exception
+    assert "is queued" in words(page)
+    assert any(job.live and job.persona == "playful_sidekick" for job in work_queries.jobs())
+    again = show("training")
+    assert again.button(key="retrain-playful_sidekick").disabled
+    number = next(job.id for job in work_queries.jobs() if job.live)
+    again.button(key=f"cancel-{number}").click().run()
+    assert work_queries.jobs()[0].state == "cancelled"
+
+
+def test_a_persona_without_judgments_cannot_be_retrained(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    assert show("training").button(key="retrain-formal_concierge").disabled
+
+
+def test_a_running_job_shows_stage_progress_and_curves(ledger, tmp_path):
+    from db.models import JobState, Snapshot
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, tmp_path, judged=8, blind=12)
+        shot = session.query(Snapshot).first()
+        seeding.add_run(
+            session,
+            tmp_path,
+            "technical_advisor",
+            9,
+            shot,
+            "technical_advisor-sft-v1",
+            seeding.utcnow(),
+            JobState.RUNNING,
+        )
+    page = show("training")
+    said = words(page)
+    assert finding(page) == "Technical Advisor is being retrained: 45 % done"
+    assert "Loss fell from" in said.replace("\\", "")
+
+
+def test_a_refused_job_tells_why(ledger):
+    from db.models import Job
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+        session.add(
+            Job(kind="retrain", persona_slug="luxury_curator", state="failed", message="too few")
+        )
+    assert "too few" in words(show("training"))
+
+
+def test_promotion_and_rollback_ask_before_they_act(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    before = work_queries.incumbents()["playful_sidekick"].adapter
+    for button, confirm in (("rollback", "rollback-now"), ("promote", "promote-now")):
+        page = show("adapters")
+        page.button(key=f"{button}-playful_sidekick").click().run()
+        assert page.button(key=confirm)
+        work_queries.forget()
+        assert work_queries.incumbents()["playful_sidekick"].adapter == before
+
+
+def test_verify_says_when_files_are_not_there(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=1, judged=4, blind=4)
+    page = show("adapters")
+    page.button(key="verify-playful_sidekick").click().run()
+    assert "is not on this machine" in words(page).replace("\\", "")
+
+
+def test_an_invitation_is_shown_once(ledger):
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+    page = show("people")
+    page.text_input[0].set_value("Zoe")
+    next(b for b in page.button if "Make a link" in b.label).click().run()
+    links = [block.value for block in page.code if "/invite/" in block.value]
+    assert len(links) == 1
+    page.run()
+    assert not [block.value for block in page.code if "/invite/" in block.value]
+    assert "Zoe" in {person.name for person in work_queries.people()}
+
+
+def test_an_evaluator_sees_none_of_it(ledger, monkeypatch):
+    eve = app_session.Me(2, "Eve", Role.EVALUATOR, AnnotatorKind.HUMAN)
+    monkeypatch.setattr(app_session, "signed_in", lambda: eve)
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    for name in EVERY:
+        page = show(name)
+        assert not page.button
+        assert "This page is for the role" in words(page)
+
+
+def test_chat_says_why_nobody_can_answer_and_what_starts_the_engine(ledger, monkeypatch):
+    monkeypatch.delenv("TINKER_API_KEY", raising=False)
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+    said = words(show("chat"))
+    assert "The engine is not running" in said
+    assert "personaloop serve" in said
+
+
+def test_chat_without_personas_says_how_to_get_them(ledger):
+    page = show("chat")
+    assert any("personaloop init" in block.value for block in page.code)
+
+
+def test_evaluators_talk_to_whoever_answers_and_analysts_choose(ledger, monkeypatch):
+    monkeypatch.delenv("TINKER_API_KEY", raising=False)
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12)
+    mine = show("chat", persona="Playful Sidekick").selectbox(key="adapter-playful_sidekick")
+    assert len(mine.options) == 4
+    assert mine.value == "playful_sidekick-dpo-r2"
+    eve = app_session.Me(2, "Eve", Role.EVALUATOR, AnnotatorKind.HUMAN)
+    monkeypatch.setattr(app_session, "signed_in", lambda: eve)
+    hers = show("chat", persona="Playful Sidekick").selectbox(key="adapter-playful_sidekick")
+    assert len(hers.options) == 1
+
+
+def test_dashboards_start_without_torch_and_tinker():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from annotate_app import queries, charts, panels, actions, curves, results;"
+        "heavy = {'torch', 'tinker', 'transformers', 'peft', 'training'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]

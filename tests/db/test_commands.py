@@ -1,0 +1,125 @@
+"""The ledger's commands as a person types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from db import people
+from db.errors import PersonaLoopError
+from db.session import close_database, sessions
+from personaloop import personaloop
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs `personaloop …` on a ledger of its own, in this process."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("PERSONALOOP_OUTPUTS", str(tmp_path))
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(personaloop, list(words), prog_name="personaloop")
+
+    yield invoke
+    close_database(url)
+
+
+def test_init_loads_what_ships_and_can_be_repeated(run) -> None:
+    for _ in range(2):
+        done = run("init", "--sample")
+        assert done.exit_code == 0, done.output
+        assert "4 personas" in done.output
+
+
+def test_an_invited_person_gets_a_link_that_works_once(run) -> None:
+    done = run("users", "invite", "--name", "Ann", "--role", "admin", "--base-url", "https://x/")
+    address, token = done.output.strip().rsplit("/", 1)
+    assert (done.exit_code, address) == (0, "https://x/invite")
+    with sessions().begin() as session:
+        assert people.who(session, people.redeem(session, token)).name == "Ann"
+    assert run("users", "role", "Ann", "analyst").exit_code == 0
+    assert run("users", "deactivate", "Ann").exit_code == 0
+    with sessions().begin() as session:
+        people.put_annotator(session, "robot", kind="simulated")
+    listed = run("users", "list").output
+    assert "Ann  analyst    human      off" in listed and "robot" not in listed
+    assert "robot" in run("users", "list", "--all").output
+    assert isinstance(run("users", "activate", "Bob").exception, PersonaLoopError)
+
+
+def test_a_file_goes_in_and_out(run, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("item_a,item_b,verdict\nx,y,a\n")
+    assert "1 judgments added" in run("import", "judgments", str(file)).output
+    assert "0 judgments added, 1 known" in run("import", "judgments", str(file)).output
+    out = tmp_path / "out.csv"
+    assert "1 judgments" in run("export", "judgments", "--output", str(out)).output
+    assert out.read_text().startswith("item_a,item_b,verdict")
+    assert '"item_a": "x"' in run("export", "judgments").output
+    assert "left out: 1 without texts" in run("export", "pairs", "--format", "trl").output
+    assert run("export", "adapters", "--format", "csv").output.count("external") == 2
+
+
+def test_backup_restore_and_doctor_tell_what_they_did(run, tmp_path: Path) -> None:
+    run("init")
+    done = run("backup", str(tmp_path / "b.db"))
+    assert "0 judgments" in done.output and "sha256" in done.output
+    assert "restored 0 judgments" in run("restore", str(tmp_path / "b.db")).output
+    healthy = run("doctor")
+    assert healthy.exit_code == 0 and "BAD" not in healthy.output
+    assert run("doctor", "--migrations").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["import", "judgments", "{tmp}/bad.csv"], 1, "bad.csv: line 2: field verdict: 'left'"),
+        (["export", "judgments"], 1, "the database is empty: run `personaloop init`"),
+        (["users", "role", "Ann", "king"], 2, "Invalid value"),
+        (["doctor"], 1, "there is no ledger at"),
+        (["--database-url"], 2, "No such option"),
+        (["init", "--database-url", "nonsense"], 1, "is not a database URL"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_the_right_exit_status(
+    tmp_path: Path, words: list[str], status: int, said: str
+) -> None:
+    (tmp_path / "bad.csv").write_text("item_a,item_b,verdict\nx,y,left\n")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "personaloop.py"), *[w.format(tmp=tmp_path) for w in words]],
+        env={"PERSONALOOP_OUTPUTS": str(tmp_path), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    told = done.stderr + done.stdout
+    assert done.returncode == status, told
+    assert said in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["init"],
+        ["users", "invite"],
+        ["users", "list"],
+        ["backup"],
+        ["restore"],
+        ["doctor"],
+        ["import", "judgments"],
+        ["import", "prompts"],
+        ["import", "comparisons"],
+        ["export", "judgments"],
+        ["export", "pairs"],
+        ["export", "adapters"],
+    ],
+)
+def test_every_command_helps_and_takes_a_database(words: list[str]) -> None:
+    done = CliRunner().invoke(personaloop, [*words, "--help"])
+    assert done.exit_code == 0 and "--database-url" in done.output

@@ -1,0 +1,106 @@
+"""Rows out of and into files, exactly."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from db.errors import ImportRefused, LedgerError
+from db.files import read_lines, restored
+from db.writing import neutralise, write_rows
+
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+TRICKY = st.one_of(
+    STORABLE, st.sampled_from(["=1+1", "'=1", "''@x", "-5", "\t", "\r\n", '"', "a,b", "😀\n", "'"])
+)
+
+
+@given(TRICKY)
+def test_a_neutralised_cell_comes_back_exactly(cell: str) -> None:
+    safe = neutralise(cell)
+    assert restored(safe) == cell
+    assert not safe or safe[0] not in "=+-@\t\r"
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.jsonl", "rows.csv", "rows.parquet", "r.jsonl.gz", "r.csv.gz"]
+)
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.fixed_dictionaries({"one": TRICKY, "two": TRICKY}), min_size=1, max_size=5))
+def test_texts_survive_every_format(
+    tmp_path_factory: pytest.TempPathFactory, name: str, rows: list[dict[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / name
+    assert write_rows(path, rows, ("one", "two"), name.split(".")[1]) == len(rows)
+    assert [line.row for line in read_lines(path)] == rows
+
+
+def test_a_spreadsheet_sees_no_formula(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_rows(path, [{"text": "=HYPERLINK(1)", "number": -1}], ("text", "number"), "csv")
+    with path.open(newline="") as stream:
+        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1)", "-1"]
+
+
+def test_a_gzip_file_of_the_same_rows_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.jsonl.gz", "b.jsonl.gz"):
+        write_rows(tmp_path / name, [{"x": 1}], ("x",), "jsonl")
+    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", b"", "is empty; the first line must name the columns"),
+        ("x.csv", b"a,b\n1,2\n3\n", "line 3: has 1 cells where the first line names 2 columns"),
+        ("x.csv", b'a,b\n1,"2\n', "line 2: is not valid CSV"),
+        ("x.csv", b"a\n\xff\n", "line 2: is not UTF-8 text"),
+        ("x.jsonl", b'{"a": 1}\n{"a": \n', "line 2: is not valid JSON"),
+        ("x.jsonl", b"[1]\n", "line 1: must be an object of fields"),
+        ("x.parquet", b"PAR0", "is not a Parquet file"),
+        ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "the gzip file is cut off"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ImportRefused) as refused:
+        read_lines(path)
+    assert message in str(refused.value) and str(path) in str(refused.value)
+
+
+def test_an_unknown_suffix_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"use \.jsonl, \.csv or \.parquet"):
+        read_lines(tmp_path / "rows.xlsx")
+
+
+def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("old")
+
+    def rows():
+        yield {"x": 1}
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_rows(path, rows(), ("x",), "jsonl")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_are_counted_as_an_editor_counts(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('a,b\n"one\ntwo",2\n3,4\n')
+    assert [line.number for line in read_lines(path)] == [2, 4]
+
+
+def test_numbers_in_parquet_without_a_value_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    write_rows(path, [{"n": 1.5}, {"n": float("nan")}], ("n",), "parquet")
+    assert [line.row["n"] for line in read_lines(path)] == [1.5, None]
+    assert json.dumps(read_lines(path)[0].row) == '{"n": 1.5}'

@@ -1,0 +1,185 @@
+"""The preference run on a real engine: right from the first step, and exact when resumed."""
+
+import json
+import math
+import shutil
+
+import pytest
+from workbench import PERSONA, STARTER, small_dpo
+
+from training.adapters import find_adapter, read_card
+from training.datums import Encoder
+from training.dpo import DPOData, Reference, train_dpo
+from training.dpo_run import train_adapter
+from training.errors import RunLost, TooLittleData
+from training.pairs import PairSet, PreferencePair, prompt_key
+from training.personas import load_personas
+from training.runs import RunFolder
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def pair(number: int, chosen: str = "yes!", rejected: str = "no, never") -> PreferencePair:
+    messages = ({"role": "user", "content": f"ask {number}"},)
+    return PreferencePair(
+        messages, f"{chosen} {number}", f"{rejected} {number}", 1.0, 1.0, (number,),
+        prompt_key(messages),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def encoder(service):
+    return Encoder(service, load_personas()[PERSONA])
+
+
+def data_of(encoder, count: int = 12) -> DPOData:
+    replay = tuple(
+        encoder.sequence([{"role": "user", "content": f"q {n}"}], f"a {n}") for n in range(5)
+    )
+    return DPOData(
+        tuple(encoder.pairs(pair(n) for n in range(count))),
+        tuple(encoder.pairs(pair(n) for n in range(100, 104))),
+        replay,
+    )
+
+
+def reference() -> Reference:
+    card = read_card(find_adapter(PERSONA, STARTER))
+    return Reference(card.id, card.sha256, f"tinker://adapter-{PERSONA}/weights/{STARTER}")
+
+
+def weights_of(service, client):
+    """The trained factors, as bytes."""
+    from training.exporting import download_external
+
+    path = client.save_weights_external("look").result().path
+    urls = service.rest.get_external_weights_urls(path).result().urls
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        download_external(urls, Path(folder))
+        return (Path(folder) / "adapter_model.safetensors").read_bytes()
+
+
+def test_the_first_step_starts_at_log_two_and_the_margin_grows(service, encoder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    result = train_dpo(service, data_of(encoder), small_dpo(epochs=4), reference(), run)
+    records = run.metrics()
+    assert records[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert records[0]["accuracy"] == pytest.approx(0.5)
+    assert abs(records[0]["margin"]) < 1e-3 and abs(records[0]["kl"]) < 1e-3
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert records[-1]["margin"] > 0 and records[-1]["accuracy"] == 1.0
+    assert len(records) == result.metrics["steps"] == 12
+    assert result.metrics["heldout_accuracy"] > 0.5 and result.metrics["heldout_pairs"] == 4
+    for name in ("learning_rate", "tokens", "seconds", "chosen_reward", "replay_loss"):
+        assert all(name in record for record in records)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_a_killed_run_resumes_to_the_same_weights(service, workshop, encoder, tmp_path, step):
+    data, config = data_of(encoder), small_dpo(epochs=2)
+    whole = train_dpo(service, data, config, reference(), RunFolder(tmp_path / "whole"))
+
+    def kill(stage, share):
+        if stage == "training" and share >= step / 6:
+            raise Killed
+
+    run = RunFolder(tmp_path / "killed")
+    with pytest.raises(Killed):
+        train_dpo(service, data, config, reference(), run, kill)
+    first_reference = (run.path / "reference.json").read_bytes()
+    with run.metrics_file.open("a") as torn:
+        torn.write('{"step": 99, "lo')
+    resumed = train_dpo(workshop.service(), data, config, reference(), run)
+    assert (run.path / "reference.json").read_bytes() == first_reference
+    assert [record["step"] for record in run.metrics()] == [1, 2, 3, 4, 5, 6]
+    assert weights_of(service, resumed.client) == weights_of(service, whole.client)
+    losses = [record["loss"] for record in RunFolder(tmp_path / "whole").metrics()]
+    assert [record["loss"] for record in run.metrics()] == losses
+    assert resumed.metrics["heldout_accuracy"] == whole.metrics["heldout_accuracy"]
+
+
+def test_a_run_never_changes_what_it_began_with(service, encoder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    data = data_of(encoder)
+
+    def kill(stage, share):
+        if stage == "training":
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_dpo(service, data, small_dpo(), reference(), run, kill)
+    with pytest.raises(RunLost, match="started with another config"):
+        train_dpo(service, data, small_dpo(beta=0.2), reference(), run)
+    other = Reference("other", "f" * 64, reference().path)
+    with pytest.raises(RunLost, match="another reference"):
+        train_dpo(service, data, small_dpo(), other, run)
+    with pytest.raises(RunLost, match="data_sha256"):
+        train_dpo(service, data_of(encoder, 11), small_dpo(), reference(), run)
+
+
+def test_a_saved_state_that_is_gone_is_said(service, encoder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+
+    def kill(stage, share):
+        if stage == "training" and share >= 0.5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_dpo(service, data_of(encoder), small_dpo(), reference(), run, kill)
+    run.put_checkpoint(2, "tinker://nowhere:train:0/weights/gone")
+    with pytest.raises(RunLost, match="is gone from the service"):
+        train_dpo(service, data_of(encoder), small_dpo(), reference(), run)
+
+
+def test_few_pairs_are_refused_before_anything_is_sent(service, encoder, tmp_path):
+    with pytest.raises(TooLittleData, match="only 3 usable pairs; at least 8 wanted"):
+        train_dpo(service, data_of(encoder, 3), small_dpo(), reference(), RunFolder(tmp_path / "r"))
+
+
+def test_what_does_not_fit_is_counted_and_never_cut(service, encoder):
+    long = pair(1, chosen="x" * 600)
+    assert encoder.pairs([pair(0), long]) == encoder.pairs([pair(0)])
+    assert encoder.refused["too long"] == 1
+
+
+def test_sampled_tokens_are_kept_only_while_they_read_as_the_text(encoder):
+    text = "hello there"
+    ids = tuple(encoder.tokenizer.encode(text, add_special_tokens=False))
+    assert encoder.completion(text, ids) == ids
+    assert encoder.completion("something else", ids)[-1] == encoder.eos
+
+
+@pytest.mark.parametrize("loss", ["ipo", "hinge", "simpo", "orpo", "robust", "rao_kupper_win"])
+def test_every_loss_trains_in_the_right_direction(service, encoder, tmp_path, loss):
+    option = {"simpo": {"gamma": 0.5}, "robust": {"label_smoothing": 0.1}}.get(loss, {})
+    option |= {"alpha": 0.5} if loss == "rao_kupper_win" else {}
+    run = RunFolder(tmp_path / loss)
+    train_dpo(service, data_of(encoder), small_dpo(loss=loss, epochs=3, **option), reference(), run)
+    assert run.metrics()[-1]["margin"] > run.metrics()[0]["margin"]
+
+
+def test_an_adapter_says_what_made_it(service, workshop, tmp_path, ledger):
+    from db import adapters
+
+    with ledger.begin() as session:
+        start = adapters.adapter(session, STARTER)
+    pairs = PairSet(tuple(pair(n) for n in range(12)), (), 14, 12, {"ties": 2})
+    out = workshop.outputs / "lora" / PERSONA / "made-from-pairs"
+    run = RunFolder(tmp_path / "run")
+    card = train_adapter(
+        service, load_personas()[PERSONA], pairs.training, pairs, small_dpo(), start, run, out,
+        snapshot="5" * 64,
+    )  # fmt: skip
+    assert card.parents == ({"id": STARTER, "sha256": start.sha256, "weight": 1.0},)
+    assert card.snapshot == "5" * 64 and card.metrics["dropped"] == {"ties": 2}
+    report = json.loads((run.path / "pairs.json").read_text())
+    assert report["dropped_judgments"] == {"ties": 2}
+    assert sorted(j for one in report["pairs"] for j in one["judgments"]) == list(range(12))
+    assert card.config["beta"] == 0.1
+    assert run.checkpoint() is not None
+    shutil.rmtree(out)

@@ -1,0 +1,233 @@
+"""Losses against closed forms, worked digits, finite differences and autograd."""
+
+import math
+
+import pytest
+import torch
+
+from training.errors import LossRefused
+from training.losses import LOSS_NAMES, needs_lengths, preference_loss, required_option
+
+OPTION = {"label_smoothing": 0.1, "gamma": 0.5, "alpha": math.log(3)}
+
+
+def options(name: str, pairs: int) -> dict:
+    given = {required_option(name): OPTION[required_option(name)]} if required_option(name) else {}
+    if needs_lengths(name):
+        given |= {
+            "length_chosen": torch.arange(3, 3 + pairs),
+            "length_rejected": torch.arange(5, 5 + pairs),
+        }
+    return given
+
+
+def double(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x))
+
+
+def test_zero_margin_costs_log_two():
+    same = double(-7.0, -3.0)
+    losses, _, _ = preference_loss("sigmoid", same, same, same, same, beta=0.3)
+    assert losses.tolist() == pytest.approx([math.log(2)] * 2)
+
+
+def test_dpo_equals_its_equation_by_hand():
+    # Δ = (−10 + 11) − (−12 + 11) = 2, h = 0.2
+    losses, chosen, rejected = preference_loss(
+        "sigmoid", double(-10.0), double(-12.0), double(-11.0), double(-11.0), beta=0.1
+    )
+    assert losses.item() == pytest.approx(0.5981388693815918, abs=1e-12)
+    assert (chosen.item(), rejected.item()) == pytest.approx((0.1, -0.1))
+
+
+def test_a_soft_label_mixes_both_directions():
+    args = (double(-10.0), double(-12.0), double(-11.0), double(-11.0))
+    losses, _, _ = preference_loss("sigmoid", *args, beta=0.1, label=0.8)
+    assert losses.item() == pytest.approx(-0.8 * log_sigmoid(0.2) - 0.2 * log_sigmoid(-0.2))
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_label_zero_is_the_swapped_pair(name):
+    one, other = double(-9.0, -4.0), double(-11.0, -6.0)
+    ref_one, ref_other = double(-9.5, -5.0), double(-10.0, -5.5)
+    given = options(name, 2)
+    swapped = dict(given)
+    if "length_chosen" in given:
+        swapped |= {
+            "length_chosen": given["length_rejected"],
+            "length_rejected": given["length_chosen"],
+        }
+    forward, _, _ = preference_loss(
+        name, one, other, ref_one, ref_other, beta=0.4, label=0.0, **given
+    )
+    backward, _, _ = preference_loss(name, other, one, ref_other, ref_one, beta=0.4, **swapped)
+    assert torch.allclose(forward, backward)
+
+
+def test_ipo_by_hand_summed_and_averaged():
+    args = (double(-10.0), double(-12.0), double(-11.0), double(-11.0))
+    summed, _, _ = preference_loss("ipo", *args, beta=0.5)
+    assert summed.item() == pytest.approx((2.0 - 1.0) ** 2)
+    averaged, _, _ = preference_loss(
+        "ipo", *args, beta=0.5, length_chosen=torch.tensor([4]), length_rejected=torch.tensor([5])
+    )
+    assert averaged.item() == pytest.approx((1 / 4 + 1 / 5 - 1.0) ** 2)
+
+
+def test_hinge_by_hand_on_both_sides_of_the_corner():
+    ref = double(0.0, 0.0)
+    losses, _, _ = preference_loss("hinge", double(3.0, 30.0), ref, ref, ref, beta=0.1)
+    assert losses.tolist() == pytest.approx([0.7, 0.0])
+
+
+def test_robust_by_hand_and_unbiased_under_flips():
+    args = (double(-10.0), double(-12.0), double(-11.0), double(-11.0))
+    losses, _, _ = preference_loss("robust", *args, beta=0.1, label_smoothing=0.2)
+    kept, flipped = -log_sigmoid(0.2), -log_sigmoid(-0.2)
+    assert losses.item() == pytest.approx((0.8 * kept - 0.2 * flipped) / 0.6)
+    # A label flipped with probability 0.2, seen through the robust loss, costs what DPO costs.
+    mixed, _, _ = preference_loss("robust", *args, beta=0.1, label=0.8, label_smoothing=0.2)
+    clean, _, _ = preference_loss("sigmoid", *args, beta=0.1)
+    assert mixed.item() == pytest.approx(clean.item())
+
+
+def test_simpo_by_hand():
+    losses, chosen, _ = preference_loss(
+        "simpo",
+        double(-8.0),
+        double(-12.0),
+        None,
+        None,
+        beta=2.0,
+        gamma=0.5,
+        length_chosen=torch.tensor([4]),
+        length_rejected=torch.tensor([4]),
+    )
+    assert losses.item() == pytest.approx(-log_sigmoid(2.0 * (-2.0 + 3.0) - 0.5))
+    assert chosen.item() == pytest.approx(-4.0)
+
+
+def test_orpo_by_hand():
+    one, other = -0.5, -1.25
+    odds = [math.exp(x) / (1 - math.exp(x)) for x in (one, other)]
+    losses, _, _ = preference_loss(
+        "orpo",
+        double(one * 6),
+        double(other * 8),
+        None,
+        None,
+        beta=0.25,
+        length_chosen=torch.tensor([6]),
+        length_rejected=torch.tensor([8]),
+    )
+    expected = 0.5 - 0.25 * log_sigmoid(math.log(odds[0] / odds[1]))
+    assert losses.item() == pytest.approx(expected)
+
+
+def test_rao_kupper_probabilities_sum_to_one():
+    for margin in (-3.0, 0.0, 0.7, 12.0):
+        args = (double(margin), double(0.0), double(0.0), double(0.0))
+        win, _, _ = preference_loss("rao_kupper_win", *args, beta=0.6, alpha=0.8)
+        lose, _, _ = preference_loss("rao_kupper_win", *args, beta=0.6, alpha=0.8, label=0.0)
+        tie, _, _ = preference_loss("rao_kupper_tie", *args, beta=0.6, alpha=0.8)
+        assert sum(math.exp(-x.item()) for x in (win, lose, tie)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+@pytest.mark.parametrize("label", [1.0, 0.75])
+def test_gradients_equal_finite_differences(name, label):
+    generator = torch.Generator().manual_seed(3)
+    values = [-4 - 6 * torch.rand(5, generator=generator, dtype=torch.float64) for _ in range(4)]
+    policy = [value.clone().requires_grad_(True) for value in values[:2]]
+    weight = torch.rand(5, generator=generator, dtype=torch.float64)
+
+    def losses(chosen, rejected):
+        return preference_loss(
+            name,
+            chosen,
+            rejected,
+            *values[2:],
+            beta=0.7,
+            label=label,
+            weight=weight,
+            **options(name, 5),
+        )[0]
+
+    assert torch.autograd.gradcheck(losses, policy)
+
+
+def test_dpo_gradient_equals_its_closed_form():
+    chosen = double(-10.0, -4.0).requires_grad_(True)
+    rejected = double(-12.0, -3.0).requires_grad_(True)
+    ref = double(-11.0, -3.5)
+    losses, _, _ = preference_loss("sigmoid", chosen, rejected, ref, ref, beta=0.1)
+    losses.sum().backward()
+    h = 0.1 * (chosen - rejected).detach()
+    expected = -0.1 * torch.sigmoid(-h)
+    assert chosen.grad is not None and rejected.grad is not None
+    assert torch.allclose(chosen.grad, expected)
+    assert torch.allclose(rejected.grad, -expected)
+
+
+def test_weights_scale_each_pair():
+    args = (double(-10.0, -10.0), double(-12.0, -12.0), double(-11.0, -11.0), double(-11.0, -11.0))
+    plain, _, _ = preference_loss("sigmoid", *args, beta=0.1)
+    weighted, _, _ = preference_loss("sigmoid", *args, beta=0.1, weight=double(0.0, 3.0))
+    assert weighted.tolist() == pytest.approx([0.0, 3 * plain[1].item()])
+
+
+def test_extreme_margins_stay_finite():
+    far = double(-5000.0, 5000.0)
+    zero = double(0.0, 0.0)
+    for name in ("sigmoid", "robust", "rao_kupper_win", "rao_kupper_tie"):
+        losses, _, _ = preference_loss(name, far, zero, zero, zero, beta=1.0, **options(name, 2))
+        assert torch.isfinite(losses).all()
+    losses, _, _ = preference_loss(
+        "orpo",
+        double(-1e-12),
+        double(-5000.0),
+        None,
+        None,
+        beta=1.0,
+        length_chosen=torch.tensor([1]),
+        length_rejected=torch.tensor([1]),
+    )
+    assert torch.isfinite(losses).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("dpo", {}, "no loss named 'dpo'"),
+        ("robust", {}, "needs label_smoothing"),
+        ("robust", {"label_smoothing": 0.5}, "0 to below 0.5"),
+        ("simpo", {"gamma": 1.0}, "needs length_chosen"),
+        ("simpo", {"length_chosen": torch.ones(1), "length_rejected": torch.ones(1)}, "gamma"),
+        ("rao_kupper_tie", {"alpha": 0.0}, "above 0"),
+        ("sigmoid", {"label_smoothing": 0.1}, "no option 'label_smoothing'"),
+        ("sigmoid", {"beta": 0.0}, "beta must be above 0"),
+        ("sigmoid", {"label": 1.2}, "label must lie between"),
+        ("sigmoid", {"weight": -1.0}, "weight must be 0 or more"),
+        ("sigmoid", {"weight": torch.ones(2)}, "weight must be a number or have shape"),
+        ("ipo", {"length_chosen": torch.ones(1)}, "needs length_rejected"),
+    ],
+)
+def test_wrong_names_and_options_are_named(name, change, message):
+    one = double(-1.0)
+    given = {"beta": 0.1, **change}
+    with pytest.raises(LossRefused, match=message):
+        preference_loss(name, one, one, one, one, **given)
+
+
+def test_bad_tensors_are_refused():
+    one = double(-1.0)
+    with pytest.raises(LossRefused, match="shape"):
+        preference_loss("sigmoid", one, double(-1.0, -2.0), one, one, beta=0.1)
+    with pytest.raises(LossRefused, match="not finite"):
+        preference_loss("sigmoid", one, double(math.nan), one, one, beta=0.1)
+    with pytest.raises(LossRefused, match="needs ref_chosen"):
+        preference_loss("sigmoid", one, one, None, None, beta=0.1)

@@ -1,0 +1,337 @@
+"""The retrain job: every stage found again after a kill, refusals with their reason, the gate."""
+
+import importlib
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+from workbench import PERSONA, STARTER, small_candidates, small_dpo
+
+from db import adapters, jobs
+from db.clock import utcnow
+from db.errors import JobCancelled, Refused
+from db.models import (
+    Adapter,
+    Batch,
+    BatchKind,
+    Candidate,
+    Comparison,
+    Job,
+    JobKind,
+    JobState,
+    Round,
+    RoundState,
+    Run,
+)
+from training.deciding import decide_round
+from training.errors import GateRefused
+from training.evaluation.judges import annotators
+from training.jobs import Worker
+from training.lease import Lease, free_the_dead
+from training.simulation import judge_all
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def longer(messages, persona, a, b):
+    return "a" if len(a) > len(b) else "b" if len(b) > len(a) else "tie"
+
+
+def worker_of(ledger, workshop, **change):
+    return Worker(
+        ledger,
+        connect=workshop.service,
+        dpo=small_dpo(**change),
+        candidates=small_candidates(),
+        name=f"test:{threading.get_ident()}:{id(change)}",
+        follow_up=False,
+    )
+
+
+def ask(ledger, kind, **params):
+    with ledger.begin() as session:
+        return jobs.enqueue(session, kind, persona=PERSONA, params=params).id
+
+
+def labeled(ledger, workshop, panel=None):
+    """A round whose label batch is judged."""
+    ask(ledger, JobKind.GENERATE)
+    done = worker_of(ledger, workshop).step()
+    assert done is not None and done.outcome == "done", done
+    judged = judge_all(ledger, panel or annotators(8, judge=longer))
+    assert judged == 24
+
+
+def expire(ledger):
+    """The killed worker's lease runs out."""
+    with ledger.begin() as session:
+        for job in session.scalars(select(Job).where(Job.state == JobState.RUNNING)):
+            job.lease_expires_at = utcnow() - timedelta(seconds=1)
+
+
+def state_of(ledger):
+    with ledger.begin() as session:
+        return session.scalars(select(Round)).one().state
+
+
+def count(ledger, what, *where):
+    with ledger.begin() as session:
+        return session.scalar(select(func.count()).select_from(what).where(*where))
+
+
+def test_a_label_batch_asks_pairs_that_differ_and_only_once(ledger, workshop):
+    labeled(ledger, workshop)
+    with ledger.begin() as session:
+        for comparison in session.scalars(select(Comparison)):
+            assert comparison.candidate_a.text != comparison.candidate_b.text
+            assert comparison.candidate_a.adapter_id == STARTER
+        candidates = list(session.scalars(select(Candidate)))
+    assert all(one.tokens and one.logprobs and one.seed is not None for one in candidates)
+    ask(ledger, JobKind.GENERATE)
+    worker_of(ledger, workshop).step()
+    assert count(ledger, Comparison) == 24
+    assert count(ledger, Candidate) == len(candidates)
+
+
+def test_candidates_can_be_made_again_from_their_seed(ledger, workshop):
+    from training.candidates import sample_candidates
+    from training.datums import Encoder
+    from training.personas import load_personas
+
+    labeled(ledger, workshop)
+    service = workshop.service()
+    with ledger.begin() as session:
+        one = session.scalars(select(Candidate).order_by(Candidate.id.desc()).limit(1)).one()
+        messages, seed, text = one.prompt.messages, one.seed, one.text
+    import tinker
+
+    encoder = Encoder(service, load_personas()[PERSONA])
+    params = tinker.SamplingParams(max_tokens=10, temperature=1.0, seed=seed)
+    tokens = tinker.ModelInput.from_ints(list(encoder.prompt(messages)))
+    path = f"tinker://adapter-{PERSONA}/weights/{STARTER}"
+    answer = service.sampler(path).sample(tokens, 1, params).result()
+    assert encoder.read(answer.sequences[0].tokens) == text
+    assert sample_candidates is not None
+
+
+def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    done = worker.step()
+    assert done is not None and done.outcome == "done", done
+    assert "waits for" in done.message
+    assert state_of(ledger) is RoundState.BLIND
+    worker.decide()
+    assert state_of(ledger) is RoundState.BLIND, "the gate must not peek"
+    with ledger.begin() as session:
+        current = session.scalars(select(Round)).one()
+        with pytest.raises(GateRefused, match="still missing"):
+            decide_round(session, current.id, actor="somebody")
+    judge_all(ledger, annotators(8, judge=longer))
+    worker.decide()
+    assert state_of(ledger) in (RoundState.PROMOTED, RoundState.REJECTED)
+    with ledger.begin() as session:
+        current = session.scalars(select(Round)).one()
+        answers = adapters.incumbent(session, PERSONA).id
+        promoted = current.state is RoundState.PROMOTED
+        assert answers == (current.challenger_id if promoted else STARTER)
+        assert "SIMULATED" in current.decision["words"]
+        lineage = adapters.lineage(session, current.challenger_id)
+        assert lineage["parents"][0]["id"] == STARTER
+        assert lineage["snapshot"]["judgments"] == 24
+        if promoted:
+            adapters.rollback(session, PERSONA, actor="test")
+            assert adapters.incumbent(session, PERSONA).id == STARTER
+
+
+STAGES = [
+    "training.retraining:snapshots.take",
+    "training.dpo:_reference_logprobs",
+    "training.dpo_run:train_dpo",
+    "training.dpo_run:export_adapter",
+    "training.retraining:train_adapter",
+    "training.retraining:adapters.put_adapter",
+    "training.batches:batches.open_batch",
+    "training.batches:put_candidate",
+    "training.jobs:jobs.finish",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_worker_killed_at_any_stage_leaves_the_next_one_the_same_outcome(
+    ledger, workshop, monkeypatch, stage
+):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    module_name, _, path = stage.partition(":")
+    holder = importlib.import_module(module_name)
+    *outer, name = path.split(".")
+    for part in outer:
+        holder = getattr(holder, part)
+    real = getattr(holder, name)
+
+    def once_then_dead(*args, **kwargs):
+        real(*args, **kwargs)
+        raise Killed(stage)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(holder, name, once_then_dead)
+        with pytest.raises(Killed):
+            worker_of(ledger, workshop).step()
+    assert worker_of(ledger, workshop).step() is None, "the lease still holds"
+    expire(ledger)
+    done = worker_of(ledger, workshop).step()
+    assert done is not None and done.outcome == "done", done
+    assert state_of(ledger) is RoundState.BLIND
+    assert count(ledger, Run) == 1
+    assert count(ledger, Adapter) == 2
+    assert count(ledger, Batch, Batch.kind == BatchKind.BLIND) == 1
+    folders = [p for p in (workshop.outputs / "lora" / PERSONA).iterdir() if p.name[0] == "."]
+    assert folders == [], "nothing half written is left"
+
+
+def test_too_few_pairs_end_the_job_with_the_number_wanted(ledger, workshop):
+    panel = annotators(8, judge=lambda m, p, a, b: "tie")
+    labeled(ledger, workshop, panel)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    done = worker_of(ledger, workshop).step()
+    assert done is not None and done.outcome == "failed"
+    assert "only 0 usable pairs; at least 8 wanted" in done.message and "24 ties" in done.message
+    assert state_of(ledger) is RoundState.LABELING, "people can go on judging"
+    assert count(ledger, Adapter) == 1
+
+
+def test_simulated_judgments_train_nothing_unless_asked(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN)
+    done = worker_of(ledger, workshop).step()
+    assert done is not None and done.outcome == "failed"
+    assert "no standing judgment" in done.message and "simulated" in done.message
+
+
+def test_a_second_retraining_waits_for_the_blind_decision(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    assert worker_of(ledger, workshop).step().outcome == "done"
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    done = worker_of(ledger, workshop).step()
+    assert done.outcome == "failed" and "0 of 1" in done.message
+    assert state_of(ledger) is RoundState.BLIND
+    with ledger.begin() as session, pytest.raises(Refused):
+        jobs.enqueue(session, JobKind.RETRAIN)
+
+
+def test_a_cancelled_job_stops_at_its_next_sign_of_life(ledger, workshop):
+    labeled(ledger, workshop)
+    job_id = ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    real = worker.connect
+
+    def connect_and_cancel():
+        with ledger.begin() as session:
+            jobs.cancel(session, job_id)
+        return real()
+
+    worker.connect = connect_and_cancel
+    done = worker.step()
+    assert done.outcome == "cancelled"
+    assert state_of(ledger) is RoundState.LABELING
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_job_back_at_once(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    worker.stop.set()
+    assert worker.step().outcome == "left"
+    assert worker_of(ledger, workshop).step().outcome == "done"
+
+
+def test_leases_of_dead_processes_are_freed_and_living_ones_kept(ledger):
+    import os
+    import socket
+    import subprocess
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with ledger.begin() as session:
+        for pid in (gone.pid, os.getpid()):
+            jobs.enqueue(session, JobKind.GENERATE, persona=PERSONA)
+            jobs.claim_job(session, f"{socket.gethostname()}:{pid}")
+    with ledger.begin() as session:
+        assert free_the_dead(session) == 1
+        claimed = jobs.claim_job(session, "next")
+        assert claimed is not None and claimed.attempts == 2
+        assert jobs.claim_job(session, "next") is None
+
+
+def test_a_lost_lease_stops_the_job(ledger):
+    job_id = ask(ledger, JobKind.GENERATE)
+    with ledger.begin() as session:
+        jobs.claim_job(session, "me")
+    with Lease(ledger, job_id, "me", threading.Event()) as lease:
+        lease.progress("working", 0.5)
+        with ledger.begin() as session:
+            jobs.cancel(session, job_id)
+        with pytest.raises(JobCancelled):
+            lease.progress("another stage", 0.6)
+        with pytest.raises(JobCancelled):
+            lease.check()
+
+
+def test_an_operator_who_changes_what_answers_is_not_overruled(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    assert worker.step().outcome == "done"
+    with ledger.begin() as session:
+        current = session.scalars(select(Round)).one()
+        round_id, challenger = current.id, current.challenger_id
+        adapters.put_adapter(session, id="other", kind="sft", persona=PERSONA)
+        adapters.promote(session, PERSONA, "other", reason="hotfix", actor="operator")
+    always = annotators(8, judge=longer)
+    judge_all(ledger, always)
+    from training import deciding
+
+    real = deciding.decide
+
+    def surely(*args, **kwargs):
+        from dataclasses import replace
+
+        return replace(real(*args, **kwargs), promote=True)
+
+    deciding.decide = surely
+    try:
+        with ledger.begin() as session:
+            decide_round(session, round_id, actor="gate")
+    finally:
+        deciding.decide = real
+    with ledger.begin() as session:
+        assert adapters.incumbent(session, PERSONA).id == "other"
+        decision = session.get_one(Round, round_id).decision
+        assert "operator changed" in decision["words"] and challenger
+
+
+def test_unjudged_pairs_are_labeled_once_kept_and_reported(ledger, workshop):
+    import json
+
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop, unjudged=1.0, taste_accuracy=0.5, taste_sure=0.5)
+    done = worker.step()
+    assert done is not None and done.outcome == "done", done
+    with ledger.begin() as session:
+        run = session.scalars(select(Run)).one()
+        folder = workshop.outputs.joinpath(*run.folder.split("/")[-2:])
+        metrics = session.scalars(select(Adapter).where(Adapter.kind == "dpo")).one().metrics
+    report = json.loads((folder / "pairs.json").read_text())
+    kept = json.loads((folder / "unjudged.json").read_text())
+    assert report["unjudged"] == len(kept["pairs"]) == metrics["unjudged"]
+    assert "why" in report["taste"] or report["taste"]["likes"]
+    unjudged = [pair for pair in report["pairs"] if not pair["judgments"]]
+    assert len(unjudged) == report["unjudged"]

@@ -1,0 +1,160 @@
+"""The training room's commands, as people type them: what they do and what they refuse."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+from workbench import PERSONA, STARTER, small_candidates
+
+from db.errors import PersonaLoopError
+from db.models import Annotator, AnnotatorKind, Judgment
+from personaloop import personaloop
+
+
+@pytest.fixture
+def run(ledger):
+    url = ledger.kw["bind"].url.render_as_string(hide_password=False)
+
+    def call(*arguments: str, database: bool = True):
+        given = [*arguments, *(["--database-url", url] if database else [])]
+        return CliRunner().invoke(personaloop, given)
+
+    return call
+
+
+def refused(result, words: str) -> None:
+    """One clear line, as main() prints it."""
+    assert isinstance(result.exception, PersonaLoopError), result.output
+    assert words in str(result.exception) and "\n" not in str(result.exception)
+
+
+COMMANDS = (
+    *("generate", "sft", "dpo", "retrain", "work"),
+    *("adapters", "chat", "evaluate", "simulate", "loop"),
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_without_torch(name):
+    result = CliRunner().invoke(personaloop, [name, "--help"])
+    assert result.exit_code == 0 and "Usage" in result.output
+    if name != "adapters":
+        assert "--database-url" in result.output
+
+
+def test_adapters_are_listed_shown_promoted_and_rolled_back(run):
+    listed = run("adapters", "list")
+    assert f"* {STARTER}" in listed.output
+    shown = json.loads(run("adapters", "show", STARTER).output)
+    assert shown["id"] == STARTER and shown["persona"] == PERSONA
+    refused(run("adapters", "rollback", PERSONA), "nothing answered")
+    refused(run("adapters", "promote", STARTER, "--reason", "x"), "answers for")
+    refused(run("adapters", "show", "nothing"), "no adapter 'nothing'")
+
+
+def test_adapters_are_fused_into_the_ledger(run, workshop):
+    name = f"fused-{workshop.outputs.name[-4:]}-test"
+    parts = (f"{STARTER}=0.5", f"{STARTER}=0.5")
+    done = run("adapters", "fuse", *parts, "--persona", PERSONA, "--name", name)
+    assert done.exit_code == 0, done.output
+    assert "rank 8" in done.output and "relative error" in done.output
+    shown = json.loads(run("adapters", "show", name).output)
+    assert [parent["id"] for parent in shown["parents"]] == [STARTER, STARTER]
+    verified = run("adapters", "verify", database=False)
+    assert f"{name}: as it was written" in verified.output
+    promoted = run("adapters", "promote", name, "--reason", "a blend")
+    assert f"{name} answers for {PERSONA} now" in promoted.output
+    assert f"{STARTER} answers" in run("adapters", "rollback", PERSONA).output
+    wrong = run("adapters", "fuse", STARTER, "--persona", PERSONA, "--name", "x")
+    assert wrong.exit_code == 2 and "give ADAPTER=WEIGHT" in wrong.output
+
+
+def test_a_fused_adapter_answers_like_its_only_parent(run, workshop):
+    from training.candidates import sample_candidates
+    from training.datums import Encoder
+    from training.personas import load_personas
+
+    name = f"copy-{workshop.outputs.name[-4:]}-test"
+    run("adapters", "fuse", f"{STARTER}=1.0", "--persona", PERSONA, "--name", name)
+    service = workshop.service()
+    encoder = Encoder(service, load_personas()[PERSONA])
+    config = replace(small_candidates(), temperature=0.0)
+    texts = []
+    for adapter in (STARTER, name):
+        path = f"tinker://adapter-{PERSONA}/weights/{adapter}"
+        prompts = [(str(n), [{"role": "user", "content": f"ask {n}"}]) for n in range(4)]
+        made = sample_candidates(
+            service.sampler(path), encoder, prompts, adapter, config, purpose="t", samples=1
+        )
+        texts.append([one[0].text for one in made])
+    assert texts[0] == texts[1]
+
+
+def test_unknown_names_are_refused_with_what_there_is(run):
+    refused(run("retrain", "--persona", "nobody"), f"the ledger has {PERSONA}")
+    refused(run("generate", "--persona", "nobody"), "there is no persona 'nobody'")
+    refused(run("loop", "--persona", "nobody", "--judge", ""), "no persona 'nobody'")
+    refused(run("sft", "--persona", "nobody", "--name", "x"), "no persona 'nobody'")
+    refused(run("sft", "--persona", PERSONA, "--name", "a/b"), "is no adapter id")
+
+
+def test_a_bad_judge_is_refused_before_anything_starts(run, tmp_path):
+    refused(run("loop", "--judge", "gone.py:f"), "there is no file")
+    refused(run("simulate", "--judge", "gone.py:f"), "there is no file")
+    refused(run("loop", "--judge", "f"), "FILE.py:function")
+
+
+def test_a_bad_configuration_names_file_and_field(run, tmp_path):
+    path = tmp_path / "dpo.yaml"
+    path.write_text("betta: 0.1\n")
+    refused(run("retrain", "--persona", PERSONA, "--config", str(path)), "unknown field 'betta'")
+
+
+def test_retraining_is_queued_once_and_dry_run_writes_nothing(run, ledger, workshop):
+    from db.models import Job, Snapshot
+    from training.evaluation.judges import annotators
+    from training.jobs import make_label_batch
+    from training.simulation import judge_all
+
+    refused(run("retrain", "--persona", PERSONA, "--dry-run"), "no standing judgment")
+    make_label_batch(ledger, workshop.service(), PERSONA, small_candidates(), 24)
+    judge_all(ledger, annotators(4, judge=lambda m, p, a, b: "a" if a > b else "b"))
+    dry = run("retrain", "--persona", PERSONA, "--include-simulated", "--dry-run")
+    assert dry.exit_code == 0, dry.exception
+    assert f"reference: {STARTER}" in dry.output and "pairs to train on" in dry.output
+    with ledger.begin() as session:
+        assert session.scalar(select(Snapshot)) is None and session.scalar(select(Job)) is None
+    assert "is queued" in run("retrain", "--persona", PERSONA).output
+    refused(run("retrain", "--persona", PERSONA), "under way already")
+
+
+def test_simulated_judgments_are_marked_in_name_and_kind(run, ledger, workshop, tmp_path):
+    from training.jobs import make_label_batch
+
+    make_label_batch(ledger, workshop.service(), PERSONA, small_candidates(), 24)
+    first = run("simulate", "--annotators", "3", "--most", "10")
+    assert "10 judgments stored, all marked as simulated" in first.output
+    judge = tmp_path / "judge.py"
+    judge.write_text("def always_a(m, p, a, b): return 'a'\n")
+    rest = run("simulate", "--annotators", "3", "--judge", f"{judge}:always_a")
+    assert "14 judgments stored" in rest.output
+    with ledger.begin() as session:
+        names = list(session.scalars(select(Annotator.name)))
+        kinds = set(session.scalars(select(Annotator.kind)))
+        assert len(list(session.scalars(select(Judgment)))) == 24
+    assert kinds == {AnnotatorKind.SIMULATED}
+    assert all(name.startswith("simulated") for name in names)
+    assert "simulated-always_a-01" in names
+    assert "0 judgments stored" in run("simulate").output
+
+
+def test_a_judge_that_answers_wrongly_stops_without_a_lost_lease(run, ledger, workshop, tmp_path):
+    from training.jobs import make_label_batch
+
+    make_label_batch(ledger, workshop.service(), PERSONA, small_candidates(), 24)
+    judge = tmp_path / "judge.py"
+    judge.write_text("def wrong(m, p, a, b): return 'left'\n")
+    refused(run("simulate", "--judge", f"{judge}:wrong"), "must answer one of a, b, tie, both_bad")
+    assert "24 judgments stored" in run("simulate").output

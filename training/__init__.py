@@ -1,0 +1,1 @@
+"""What changes models: the only room that imports torch, tinker, transformers and peft."""

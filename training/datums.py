@@ -1,0 +1,191 @@
+"""Conversations and completions as token sequences that the service trains on.
+
+Knows tokens, the shift by one, and what is too long. Does not know losses. Nothing is ever cut: a
+sequence that does not fit is refused and counted.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.errors import TooLittleData
+from training.pairs import PreferencePair
+from training.personas import Persona, prompt_tokens
+from training.service import Service
+
+if TYPE_CHECKING:
+    import tinker
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """A prompt and one completion of it, as token ids; the completion's end token included."""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Tokens in all."""
+        return len(self.prompt) + len(self.completion)
+
+    def datum(self, weight: float = 1.0) -> "tinker.Datum":
+        """The training datum: inputs all but the last token, targets all but the first.
+
+        Args:
+            weight: of each of the completion's tokens; the prompt's weigh 0.
+        """
+        import tinker
+
+        tokens = [*self.prompt, *self.completion]
+        weights = np.zeros(len(tokens) - 1, dtype=np.float32)
+        weights[len(self.prompt) - 1 :] = weight
+        return tinker.Datum(
+            model_input=tinker.ModelInput.from_ints(tokens[:-1]),
+            loss_fn_inputs={
+                "target_tokens": tinker.TensorData(
+                    data=np.asarray(tokens[1:], dtype=np.int64), dtype="int64"
+                ),
+                "weights": tinker.TensorData(data=weights, dtype="float32"),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A preference pair as tokens."""
+
+    chosen: TokenSequence
+    rejected: TokenSequence
+    label: float
+    weight: float
+    judgments: tuple[int, ...]
+    key: str
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of both sequences."""
+        return len(self.chosen) + len(self.rejected)
+
+
+class Encoder:
+    """Encodes for one persona on one service; counts what it refuses."""
+
+    def __init__(self, service: Service, persona: Persona):
+        """Load the tokenizer."""
+        self.service = service
+        self.persona = persona
+        self.tokenizer = service.tokenizer
+        self.eos = service.eos()
+        self.refused: Counter[str] = Counter()
+
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """The prompt's tokens, ready for a completion."""
+        return tuple(prompt_tokens(self.tokenizer, self.persona, messages))
+
+    def completion(self, text: str, sampled: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """A completion's tokens with the end token.
+
+        Args:
+            text: the completion.
+            sampled: the tokens with which it was generated; taken where they still read as the
+                text, so that the model is trained on what it said and not on another spelling.
+        """
+        if sampled is not None and self.read(sampled) == text.strip():
+            return sampled
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return (*(int(token) for token in ids), self.eos)
+
+    def read(self, tokens: Iterable[int]) -> str:
+        """The text of sampled tokens, without end tokens and surrounding space."""
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
+
+    def sequence(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        text: str,
+        sampled: tuple[int, ...] | None = None,
+    ) -> TokenSequence | None:
+        """A sequence, or None (counted) where it does not fit into the model's context."""
+        made = TokenSequence(self.prompt(messages), self.completion(text, sampled))
+        if len(made) > self.service.context:
+            self.refused["too long"] += 1
+            return None
+        if len(made.completion) < 2:
+            self.refused["empty"] += 1
+            return None
+        return made
+
+    def pairs(self, pairs: Iterable[PreferencePair]) -> list[EncodedPair]:
+        """Pairs as tokens; those with a side that does not fit are left out and counted."""
+        encoded = []
+        for pair in pairs:
+            chosen = self.sequence(pair.messages, pair.chosen, pair.chosen_tokens)
+            rejected = self.sequence(pair.messages, pair.rejected, pair.rejected_tokens)
+            if chosen is not None and rejected is not None:
+                encoded.append(
+                    EncodedPair(chosen, rejected, pair.label, pair.weight, pair.judgments, pair.key)
+                )
+        return encoded
+
+
+def persona_rows(path: Path, persona: str) -> list[dict[str, Any]]:
+    """The rows of a supervised file that a persona speaks, each with ``messages`` and ``response``.
+
+    Raises:
+        TooLittleData: no such file, a row that cannot be read (file and line), or no row.
+    """
+    if not path.is_file():
+        raise TooLittleData(f"{path}: no such file of supervised rows")
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                spoken = row["persona"] == persona
+                messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+                response = row["response"]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise TooLittleData(
+                    f"{path}:{number}: needs persona, response and prompt or messages ({error!r})"
+                ) from error
+            if spoken:
+                rows.append({"messages": messages, "response": response})
+    if not rows:
+        raise TooLittleData(f"{path}: no row of persona {persona}")
+    return rows
+
+
+def spread(sequences: Sequence[TokenSequence], weight: float) -> "list[tinker.Datum]":
+    """Datums whose summed cross-entropy is ``weight`` times the mean loss a completion token."""
+    total = sum(len(sequence.completion) for sequence in sequences)
+    return [sequence.datum(weight / total) for sequence in sequences]
+
+
+def completion_logprobs(
+    service: Service, client: "tinker.TrainingClient", sequences: Sequence[TokenSequence]
+) -> list[float]:
+    """Summed log-probability (nats) of each completion under the client's present weights.
+
+    Raises:
+        TooLittleData: a sum is not finite; the weights are broken.
+    """
+    if not sequences:
+        return []
+    data = [sequence.datum() for sequence in sequences]
+    output = service.wait(client.forward(data, "cross_entropy"))
+    sums = []
+    for sequence, record in zip(sequences, output.loss_fn_outputs, strict=True):
+        logprobs = record["logprobs"].to_numpy().reshape(-1).astype(np.float64)
+        total = float(logprobs[len(sequence.prompt) - 1 :].sum())
+        if not math.isfinite(total):
+            raise TooLittleData("a log-probability is not finite: the adapter's weights are broken")
+        sums.append(total)
+    return sums

@@ -1,0 +1,5 @@
+"""``python -m training.engine``: serve the local engine."""
+
+from training.engine.commands import main
+
+main()

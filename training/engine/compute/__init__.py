@@ -1,0 +1,1 @@
+"""The compute: torch and transformers, no HTTP. Everything here can be called directly."""

@@ -1,0 +1,206 @@
+"""Adapters as PEFT folders, read and written; and an optimiser's state next to them.
+
+Knows file formats and the base's layers. Atomicity is the caller's: it gives a folder that nobody
+else looks at yet.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from training.engine.compute.base import BaseModel
+from training.engine.compute.lora import Shape
+from training.engine.errors import BadRequest, NotFound
+from training.engine.hashes import check_base_hash
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+OPTIMIZER = "optimizer.safetensors"
+_KEY = re.compile(r"^base_model\.model\.(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$")
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """A copy of an adapter's state, ready to be written off the compute's thread.
+
+    Attributes:
+        tensors: factors under PEFT's names.
+        config: what goes into ``adapter_config.json``.
+        optimizer: AdamW's moments, or None to leave them out.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    config: Mapping[str, Any]
+    optimizer: Mapping[str, torch.Tensor] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write all files into an existing folder and flush them to the disk."""
+        save_file(dict(self.tensors), folder / WEIGHTS, metadata={"format": "pt"})
+        if self.optimizer is not None:
+            save_file(dict(self.optimizer), folder / OPTIMIZER)
+        text = json.dumps(self.config, indent=2, sort_keys=True)
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+        for file in folder.iterdir():
+            file.chmod(0o644)
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def peft_config(base: BaseModel, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """The ``adapter_config.json`` with which PEFT rebuilds exactly these layers."""
+    first = next(iter(shapes.values()))
+    alphas = {path: _tidy(s.scale * s.rank) for path, s in shapes.items()}
+    alpha = alphas[next(iter(shapes))]
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base.facts.name,
+        "r": first.rank,
+        "lora_alpha": alpha,
+        "target_modules": _target_modules(base, shapes),
+        "rank_pattern": {p: s.rank for p, s in shapes.items() if s.rank != first.rank},
+        "alpha_pattern": {p: a for p, a in alphas.items() if a != alpha},
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": any(base.layers[path].transposed for path in shapes),
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
+        "inference_mode": True,
+    }
+
+
+def _target_modules(base: BaseModel, shapes: Mapping[str, Shape]) -> list[str]:
+    """Last names where they mean exactly the adapted layers, else whole paths."""
+    targets: set[str] = set()
+    for path in shapes:
+        name = path.rpartition(".")[2]
+        alike = [p for p in base.layers if p == name or p.endswith(f".{name}")]
+        targets.add(name if all(p in shapes for p in alike) else path)
+    return sorted(targets)
+
+
+def _tidy(value: float) -> float | int:
+    rounded = round(value)
+    return rounded if math.isclose(value, rounded, rel_tol=1e-9) else value
+
+
+@dataclass(frozen=True)
+class StoredAdapter:
+    """An adapter as read from a folder and checked against the base.
+
+    Attributes:
+        shapes: its layers with rank and scale.
+        tensors: the factors, float32, under PEFT's plain names.
+        rank: the largest rank.
+        alpha: the alpha that gives the largest rank's scale.
+    """
+
+    shapes: dict[str, Shape]
+    tensors: dict[str, torch.Tensor]
+    rank: int
+    alpha: float
+
+
+def read_adapter(base: BaseModel, folder: Path) -> StoredAdapter:
+    """Read a PEFT LoRA folder.
+
+    Raises:
+        NotFound: the folder or one of its two files is gone.
+        BadRequest: it is no plain LoRA, or was made for another base model.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        raw = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename}: no such file; the adapter is not complete") from error
+    except (ValueError, SafetensorError) as error:
+        raise BadRequest(f"{folder.name}: the adapter's files cannot be read: {error}") from error
+    _check_plain_lora(folder, config)
+    check_base_hash(folder, base.facts.sha256)
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in raw.items():
+        match = _KEY.match(key)
+        if not match or match.group(1) not in base.layers:
+            raise BadRequest(
+                f"{folder.name}/{WEIGHTS}: {key} fits no linear layer of {base.facts.name}; "
+                "the adapter was made for another model"
+            )
+        pairs.setdefault(match.group(1), {})[match.group(2)] = tensor.float()
+    shapes, tensors = {}, {}
+    for path in (p for p in base.layers if p in pairs):
+        shapes[path] = _shape(folder, base, path, pairs[path], config)
+        for letter in "AB":
+            tensors[f"base_model.model.{path}.lora_{letter}.weight"] = pairs[path][letter]
+    if not shapes:
+        raise BadRequest(f"{folder.name}/{WEIGHTS}: holds no LoRA factors")
+    widest = max(shapes.values(), key=lambda s: s.rank)
+    return StoredAdapter(shapes, tensors, widest.rank, widest.scale * widest.rank)
+
+
+def _check_plain_lora(folder: Path, config: Mapping[str, Any]) -> None:
+    where = f"{folder.name}/{CONFIG}"
+    if str(config.get("peft_type", "LORA")).upper() != "LORA":
+        raise BadRequest(f"{where}: peft_type is {config['peft_type']}; only LORA is supported")
+    if config.get("bias", "none") != "none":
+        raise BadRequest(f"{where}: bias is {config['bias']!r}; only 'none' is supported")
+    for name in ("use_dora", "modules_to_save", "trainable_token_indices", "layer_replication"):
+        if config.get(name):
+            raise BadRequest(f"{where}: {name} is set; the engine supports plain LoRA only")
+
+
+def _shape(
+    folder: Path,
+    base: BaseModel,
+    path: str,
+    pair: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+) -> Shape:
+    layer = base.layers[path]
+    if set(pair) != {"A", "B"}:
+        raise BadRequest(f"{folder.name}/{WEIGHTS}: {path} has only one of lora_A and lora_B")
+    rank = pair["A"].shape[0]
+    wanted = ((rank, layer.in_features), (layer.out_features, rank))
+    found = (tuple(pair["A"].shape), tuple(pair["B"].shape))
+    if found != wanted:
+        raise BadRequest(
+            f"{folder.name}/{WEIGHTS}: {path} has factors of shape {found}, the base model needs "
+            f"{wanted}; the adapter was made for another model"
+        )
+    declared = _pattern(config.get("rank_pattern"), path, config.get("r"))
+    if declared != rank:
+        raise BadRequest(f"{folder.name}/{CONFIG}: r is {declared}, but {path} has rank {rank}")
+    alpha = float(_pattern(config.get("alpha_pattern"), path, config.get("lora_alpha", rank)))
+    scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+    return Shape(rank, layer.in_features, layer.out_features, scale)
+
+
+def _pattern(patterns: Mapping[str, Any] | None, path: str, default: Any) -> Any:
+    """PEFT's rule: the first pattern that matches the path's end, else the default."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", path):
+            return value
+    return default
+
+
+def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
+    """AdamW's moments as :class:`AdapterFiles` wrote them (empty: saved before the first step).
+
+    Raises:
+        BadRequest: the folder has none (an exported or shipped adapter).
+    """
+    if not (folder / OPTIMIZER).is_file():
+        raise BadRequest(
+            f"{folder.name} has no optimizer state; create the training client with "
+            "create_training_client_from_state instead (weights only)"
+        )
+    return load_file(folder / OPTIMIZER)

@@ -1,0 +1,152 @@
+"""The web application: routes, the key, limits, and errors as JSON. No torch."""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from training.engine.errors import EngineError
+from training.engine.protocol import listings, routes
+from training.engine.protocol.listings import Downloads
+from training.engine.protocol.requests import Requests
+
+logger = logging.getLogger(__name__)
+OPEN_PATHS = ("/healthz", "/api/v1/healthz")
+SWEEP_EVERY_S = 30.0
+
+
+async def healthz(_: Request) -> Response:
+    """Readiness and nothing else, for anyone."""
+    return JSONResponse({"status": "ok"})
+
+
+class Gate:
+    """Before routing: the key is compared, the body is read and bounded."""
+
+    def __init__(self, app: ASGIApp, key: str, max_body_bytes: int):
+        self._app = app
+        self._key = key.encode()
+        self._limit = max_body_bytes
+        self.last_request = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or hand on with ``scope["body"]`` set."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path not in OPEN_PATHS and not path.startswith("/download/"):
+            headers = dict(scope["headers"])
+            if not hmac.compare_digest(headers.get(b"x-api-key", b""), self._key):
+                detail = "the X-API-Key header is missing or wrong for this engine"
+                await JSONResponse({"detail": detail}, 401)(scope, receive, send)
+                return
+            self.last_request = time.monotonic()
+            body = await self._read(headers, receive)
+            if body is None:
+                detail = f"the body is larger than {self._limit} bytes"
+                await JSONResponse({"detail": detail}, 413)(scope, receive, send)
+                return
+            scope["body"] = body
+        await self._app(scope, receive, send)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._limit:
+            return None
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message: Message = await receive()
+            if message["type"] != "http.request":
+                return b"".join(parts)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._limit:
+                return None
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+
+async def _engine_error(_: Request, error: Exception) -> Response:
+    status = getattr(error, "status", 500)
+    return JSONResponse({"detail": str(error) or type(error).__name__}, status_code=status)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse({"detail": detail}, status_code=error.status_code)
+
+
+async def _surprise(request: Request, error: Exception) -> Response:
+    """A bug: 500 would be repeated for five minutes, so it is told as a bad request."""
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = f"the engine failed on this request ({type(error).__name__}: {error}); see its log"
+    return JSONResponse({"detail": detail}, status_code=400)
+
+
+class Catch:
+    """Turns whatever a route raises into a JSON reply."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; on a failure before the reply began, reply with the failure."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except EngineError as error:
+            if started:
+                raise
+            await (await _engine_error(Request(scope), error))(scope, receive, send)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await (await _surprise(Request(scope), error))(scope, receive, send)
+
+
+def build(requests: Requests, key: str) -> tuple[ASGIApp, Gate]:
+    """The application and its gate (which knows when the last request came)."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        requests.futures.bind()
+        sweeper = asyncio.create_task(_sweep(requests))
+        yield
+        sweeper.cancel()
+
+    app = Starlette(
+        routes=[*routes.routes(), *listings.routes(), *(Route(p, healthz) for p in OPEN_PATHS)],
+        lifespan=lifespan,
+        exception_handlers={EngineError: _engine_error, HTTPException: _http_error},
+    )
+    app.state.requests = requests
+    app.state.downloads = Downloads()
+    gate = Gate(Catch(app), key, requests.settings.max_body_bytes)
+    return gate, gate
+
+
+async def _sweep(requests: Requests) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            requests.sweep()
+        except Exception:
+            logger.exception("housekeeping failed")

@@ -1,0 +1,196 @@
+"""The promotion gate: whether a challenger takes the incumbent's place.
+
+Knows the rule and the judgments of one blind batch. Does not know how they were collected, nor
+what a promotion does.
+
+The rule: once every judgment that was asked for is in, the challenger is promoted when the lower
+end of the 95 % interval of its win rate lies above one half. The decision is made once, then:
+looking earlier and stopping at a good moment would promote chance. An operator may decide earlier;
+the reason is recorded with the decision, which is made by the same rule on the judgments so far.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.errors import GateRefused
+
+ENOUGH_ANNOTATORS = 5
+"""From how many annotators on the interval is clustered by them: with fewer, the spread between
+them is itself too uncertain for any interval to be of use."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided and on what evidence.
+
+    Attributes:
+        promote: whether the challenger takes over.
+        challenger: adapter id.
+        incumbent: adapter id.
+        win_rate: the challenger's (wins + ties/2) / (wins + losses + ties), 0 to 1.
+        ci_low: lower end of its interval.
+        ci_high: upper end.
+        ci: confidence level of the interval.
+        wins: judgments for the challenger.
+        losses: judgments for the incumbent.
+        ties: ties.
+        both_bad: verdicts that neither will do; not part of the win rate.
+        judgments: all of them.
+        wanted: judgments that the batch asked for.
+        annotators: how many people (or simulated annotators) judged.
+        clustered: whether the interval is clustered by annotator.
+        simulated: judgments that no person made.
+        early: the operator's reason for deciding before the batch was complete, or None.
+        words: the decision in a sentence.
+    """
+
+    promote: bool
+    challenger: str
+    incumbent: str
+    win_rate: float
+    ci_low: float
+    ci_high: float
+    ci: float
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+    judgments: int
+    wanted: int
+    annotators: int
+    clustered: bool
+    simulated: int
+    early: str | None
+    words: str
+
+    def evidence(self) -> dict[str, Any]:
+        """Plain values, for the ledger."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """One adapter's win rate over another with its interval and counts."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+    annotators: int
+    clustered: bool
+
+
+def win_rate_over(frame: pd.DataFrame, one: str, other: str, *, ci: float = 0.95) -> WinRate:
+    """The win rate of one adapter over another among judgments.
+
+    Args:
+        frame: columns item_a, item_b, verdict, annotator, as db.judgments.standing_frame gives.
+        one: adapter id whose rate is wanted.
+        other: the adapter id it met.
+        ci: confidence level.
+
+    Raises:
+        GateRefused: the two never met in a judgment that prefers or ties.
+    """
+    from preference.win_rate import win_rates
+
+    a, b, verdict, annotator = (
+        np.asarray(frame[name].astype(str), dtype=object)
+        for name in ("item_a", "item_b", "verdict", "annotator")
+    )
+    met = ((a == one) & (b == other)) | ((a == other) & (b == one))
+    a, b, verdict, annotator = a[met], b[met], verdict[met], annotator[met]
+    if not (verdict != "both_bad").any():
+        raise GateRefused(f"{one} and {other} have no judgment that prefers one or calls a tie")
+    annotators = len(set(annotator))
+    clustered = annotators >= ENOUGH_ANNOTATORS
+    rates = win_rates(a, b, verdict, cluster=annotator if clustered else None, ci=ci)
+    estimate = rates.pair(one, other)
+    won = ((a == one) & (verdict == "a")) | ((b == one) & (verdict == "b"))
+    decided = (verdict == "a") | (verdict == "b")
+    return WinRate(
+        float(estimate.value),
+        float(estimate.ci_low),
+        float(estimate.ci_high),
+        wins=int(won.sum()),
+        losses=int((decided & ~won).sum()),
+        ties=int((verdict == "tie").sum()),
+        both_bad=int((verdict == "both_bad").sum()),
+        annotators=annotators,
+        clustered=clustered,
+    )
+
+
+def decide(
+    frame: pd.DataFrame,
+    challenger: str,
+    incumbent: str,
+    *,
+    wanted: int,
+    ci: float = 0.95,
+    early: str | None = None,
+) -> Decision:
+    """Apply the rule to the standing judgments of a blind batch.
+
+    Args:
+        frame: the batch's standing judgments, as db.judgments.standing_frame gives them.
+        challenger: adapter id.
+        incumbent: adapter id.
+        wanted: judgments that the batch asked for.
+        ci: confidence level of the interval.
+        early: an operator's reason to decide now although judgments are missing.
+
+    Raises:
+        GateRefused: judgments are missing and no reason was given, or none prefers or ties.
+    """
+    judgments = len(frame)
+    if judgments < wanted and not (early and early.strip()):
+        raise GateRefused(
+            f"{wanted - judgments} of {wanted} judgments are still missing; the gate decides once "
+            "they are in (an operator may decide now by giving a reason)"
+        )
+    rate = win_rate_over(frame, challenger, incumbent, ci=ci)
+    promote = rate.ci_low > 0.5
+    simulated = sum(str(kind) != "human" for kind in frame["annotator_kind"])
+    interval = f"{ci:.0%} interval {rate.ci_low:.0%} to {rate.ci_high:.0%}"
+    if promote:
+        verdict = "Promoted: the whole interval lies above one half."
+    elif rate.ci_high < 0.5:
+        verdict = "Rejected: the challenger is worse; the incumbent stays."
+    else:
+        verdict = "Rejected: the interval reaches one half or below, so it may be chance."
+    words = (
+        f"{challenger} beat {incumbent} in {rate.value:.0%} of {judgments - rate.both_bad} blind "
+        f"judgments by {rate.annotators} annotator{'s' if rate.annotators != 1 else ''} ({interval}"
+        f"{', clustered by annotator' if rate.clustered else ''}). {verdict}"
+    )
+    if simulated:
+        words += f" SIMULATED: {simulated} of the judgments were made by no person."
+    if early and judgments < wanted:
+        words += f" Decided early, on {judgments} of {wanted} judgments: {early.strip()}."
+    return Decision(
+        promote=promote,
+        challenger=challenger,
+        incumbent=incumbent,
+        win_rate=rate.value,
+        ci_low=rate.ci_low,
+        ci_high=rate.ci_high,
+        ci=ci,
+        wins=rate.wins,
+        losses=rate.losses,
+        ties=rate.ties,
+        both_bad=rate.both_bad,
+        judgments=judgments,
+        wanted=wanted,
+        annotators=rate.annotators,
+        clustered=rate.clustered,
+        simulated=simulated,
+        early=early.strip() if early and judgments < wanted else None,
+        words=words,
+    )

@@ -1,0 +1,121 @@
+"""A worker's hold on a job: kept by heartbeats, lost to others, freed when a process is gone.
+
+Knows the queue's verbs and processes of this machine. Does not know what a job does.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import jobs
+from db.clock import utcnow
+from db.errors import JobCancelled, LeaseLost
+from db.models import Job, JobState
+from training.errors import Cancelled
+
+log = logging.getLogger(__name__)
+BEAT_SECONDS = 15.0
+
+
+def worker_name() -> str:
+    """This process, as leases name it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def free_the_dead(session: Session) -> int:
+    """End the leases of workers of this machine whose process is gone; how many there were."""
+    host, freed = socket.gethostname(), 0
+    for job in session.scalars(select(Job).where(Job.state == JobState.RUNNING)):
+        name, _, pid = (job.worker or "").rpartition(":")
+        if name == host and pid.isdigit() and not _alive(int(pid)):
+            job.lease_expires_at = utcnow() - timedelta(days=1)
+            freed += 1
+    return freed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Lease:
+    """Keeps one job's lease while it runs, and stops the job when it should stop."""
+
+    def __init__(
+        self, sessions: sessionmaker[Session], job_id: int, worker: str, stop: threading.Event
+    ):
+        """Nothing beats before the context is entered."""
+        self._sessions, self._job_id, self._worker = sessions, job_id, worker
+        self._stop = stop
+        self._told = ("", 0.0)
+        self._said = ("", -1.0, 0.0)
+        self._ended = threading.Event()
+        self._lost: Exception | None = None
+        self._thread = threading.Thread(target=self._beats, name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        """Start beating."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop beating."""
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise where the job was cancelled, lost, or this worker is to stop."""
+        if self._lost is not None:
+            raise self._lost
+        if self._stop.is_set():
+            raise Cancelled("the worker was told to stop; the job goes on at its next start")
+
+    def progress(self, stage: str, share: float) -> None:
+        """Remember how far the job is; written at most once a second, a new stage at once.
+
+        Args:
+            stage: what it does now.
+            share: of the whole job, 0 to 1.
+        """
+        self.check()
+        self._told = (stage, share)
+        said_stage, said_share, at = self._said
+        if stage != said_stage or (share != said_share and time.monotonic() - at > 1.0):
+            self._beat()
+
+    def give_back(self) -> None:
+        """Let another worker take the job up at once."""
+        with self._sessions.begin() as session:
+            job = session.get(Job, self._job_id)
+            if job is not None and job.state is JobState.RUNNING and job.worker == self._worker:
+                job.lease_expires_at = utcnow() - timedelta(days=1)
+
+    def _beat(self) -> None:
+        stage, share = self._told
+        try:
+            with self._sessions.begin() as session:
+                jobs.beat(session, self._job_id, self._worker, stage=stage or None, progress=share)
+            self._said = (stage, share, time.monotonic())
+        except (JobCancelled, LeaseLost) as error:
+            self._lost = error
+            raise
+
+    def _beats(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self._beat()
+            except (JobCancelled, LeaseLost):
+                return
+            except Exception as error:  # noqa: BLE001 - a busy database ends no lease
+                log.warning("lease of job %d not renewed: %s", self._job_id, error)

@@ -1,0 +1,57 @@
+"""What a retraining would do, before it does it: pairs, tokens, steps.
+
+Knows the ledger and the arithmetic of a run. Starts no service.
+"""
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import adapters, snapshots
+from db.settings import base_model_dir
+from training.dpo_config import DPOConfig, planned_batch, planned_steps
+from training.errors import TooLittleData
+from training.pairs import build_pairs
+from training.rounds import fresh_and_earlier, trained_judgments
+
+
+def describe_run(
+    sessions: sessionmaker[Session], persona: str, config: DPOConfig, include_simulated: bool
+) -> str:
+    """What would be trained on, in some lines; nothing is written.
+
+    Raises:
+        Refused: there is no judgment to train on.
+    """
+    with sessions() as session:
+        taken = snapshots.take(session, persona, include_simulated=include_simulated)
+        rows = snapshots.rows(session, taken.id)
+        reference = adapters.incumbent(session, persona)
+        known, start = trained_judgments(session, reference), reference.id
+        session.rollback()
+    pairs = build_pairs(rows, config.pair_options())
+    fresh, earlier = fresh_and_earlier(pairs.training, known, config)
+    chosen = [*fresh, *earlier]
+    lines = [
+        pairs.in_words(),
+        f"reference: {start}",
+        f"new pairs: {len(fresh)}, of earlier rounds: {len(earlier)}",
+    ]
+    try:
+        steps = planned_steps(len(chosen), config)
+        size = planned_batch(chosen, config)
+        lines.append(f"steps: {steps} in {config.epochs} epochs of batches of up to {size} pairs")
+    except TooLittleData as error:
+        lines.append(f"refused: {error}")
+    tokens = _tokens([text for p in chosen for text in (p.chosen, p.rejected)])
+    lines.append(f"completion tokens: {tokens} an epoch, prompts not counted")
+    return "\n".join(lines)
+
+
+def _tokens(texts: list[str]) -> int:
+    from tokenizers import Tokenizer
+
+    file = base_model_dir() / "tokenizer.json"
+    if not file.is_file():
+        return sum(len(text.split()) for text in texts)
+    tokenizer = Tokenizer.from_file(str(file))
+    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return sum(len(one.ids) + 1 for one in encoded)

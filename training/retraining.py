@@ -1,0 +1,240 @@
+"""One retraining: judgments to snapshot, pairs, DPO, adapter, blind comparison.
+
+Knows the order of the stages and how each is found done. Does not know queues or leases
+(training/jobs.py) nor the gate (training/deciding.py). Every stage is found again by what it left
+behind, so the whole can die at any moment and be called again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import adapters, rounds, snapshots
+from db.clock import utcnow
+from db.models import JobKind, JobState, RoundState, Run, Snapshot
+from db.settings import outputs_dir
+from training.adapters import AdapterCard, portable, verify_adapter
+from training.batches import BatchMaker
+from training.candidates import CandidateConfig, Progress
+from training.configs import CONFIGS, load_config, make_config
+from training.dpo_config import DPOConfig, planned_steps
+from training.dpo_run import train_adapter
+from training.errors import AdapterMissing, TooLittleData
+from training.pairs import PairSet, PreferencePair, build_pairs
+from training.personas import load_personas
+from training.rounds import (
+    fresh_and_earlier,
+    open_round,
+    refuse_while_blind,
+    round_of_run,
+    run_of_job,
+    trained_judgments,
+)
+from training.runs import RunFolder, digest
+from training.service import Service
+from training.unjudged import unjudged_pairs
+
+Sessions = sessionmaker[Session]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has its row in the ledger.
+
+    Attributes:
+        run_id: of the ledger's row.
+        round_number: the round it belongs to.
+        snapshot_id: the judgments.
+        snapshot_sha256: of the judgments.
+        reference_id: the incumbent at its start.
+        adapter_id: of the adapter to be.
+        key: hash of snapshot, configuration, reference and base: asking twice trains once.
+    """
+
+    run_id: int
+    round_number: int
+    snapshot_id: int
+    snapshot_sha256: str
+    reference_id: str
+    adapter_id: str
+    key: str
+
+
+class Retraining:
+    """The stages of one retrain job."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        service: Service,
+        persona: str,
+        *,
+        job_id: int | None = None,
+        include_simulated: bool = False,
+        config: DPOConfig | None = None,
+        candidates: CandidateConfig | None = None,
+        progress: Progress = lambda stage, share: None,
+    ):
+        """Bind; nothing happens before `run`."""
+        self.sessions = sessions
+        self.service = service
+        self.persona = persona
+        self.job_id = job_id
+        self.include_simulated = include_simulated
+        self.config = config or load_config(DPOConfig, CONFIGS / "dpo.yaml")
+        self.candidates = candidates or load_config(CandidateConfig, CONFIGS / "candidates.yaml")
+        self.progress = progress
+
+    def run(self) -> str:
+        """All stages; what was achieved, in a sentence.
+
+        Raises:
+            TrainingError: a refusal with its reason; call `abandon` then.
+        """
+        begun = self.begin()
+        self.train(begun)
+        return self.open_blind(begun)
+
+    def begin(self) -> Begun:
+        """Freeze the judgments and write the run's row, or find it with what it began with."""
+        self.progress("snapshot", 0.0)
+        with self.sessions.begin() as session:
+            run = run_of_job(session, self.job_id)
+            current = None if run is None else round_of_run(session, run.id)
+            if current is None:
+                current = open_round(session, self.persona)
+                refuse_while_blind(session, current)
+            if run is None:
+                run = self._new_run(session, current.incumbent_id)
+            self.config = make_config(DPOConfig, run.config)
+            assert run.snapshot_id is not None and run.reference_id is not None
+            snapshot = session.get_one(Snapshot, run.snapshot_id)
+            reference = adapters.adapter(session, run.reference_id)
+            told = [snapshot.sha256, run.config, reference.sha256, self.service.base_sha256]
+            key = digest(told)
+            run.folder = portable(self._folder(key))
+            if current.state in (RoundState.LABELING, RoundState.TRAINING):
+                current.state, current.run_id = RoundState.TRAINING, run.id
+            return Begun(
+                run.id,
+                current.number,
+                snapshot.id,
+                snapshot.sha256,
+                reference.id,
+                f"{self.persona}-r{current.number}-{key[:8]}",
+                key,
+            )
+
+    def _new_run(self, session: Session, reference_id: str) -> Run:
+        taken = snapshots.take(session, self.persona, include_simulated=self.include_simulated)
+        run = Run(
+            job_id=self.job_id,
+            kind=JobKind.RETRAIN,
+            persona_slug=self.persona,
+            snapshot_id=taken.id,
+            reference_id=reference_id,
+            config=asdict(self.config),
+        )
+        session.add(run)
+        session.flush()
+        return run
+
+    def _folder(self, key: str) -> Path:
+        return outputs_dir() / "runs" / f"{self.persona}-{key[:16]}"
+
+    def train(self, begun: Begun) -> None:
+        """Train and export, unless the adapter is there, and register it."""
+        folder = outputs_dir() / "lora" / self.persona / begun.adapter_id
+        run = RunFolder(self._folder(begun.key))
+        try:
+            card = verify_adapter(folder, self.service.base_sha256)
+        except AdapterMissing:
+            card = self._trained(begun, folder, run)
+        with self.sessions.begin() as session:
+            adapters.put_adapter(
+                session,
+                id=card.id,
+                kind=card.kind,
+                persona=self.persona,
+                base_model=card.base_model,
+                base_model_sha256=card.base_model_sha256,
+                path=portable(folder),
+                sha256=card.sha256,
+                parents=card.parents,
+                run_id=begun.run_id,
+                metrics=card.metrics,
+                config=card.config,
+            )
+            row = session.get_one(Run, begun.run_id)
+            row.state = JobState.DONE
+            row.finished_at = row.finished_at or utcnow()
+
+    def _trained(self, begun: Begun, folder: Path, run: RunFolder) -> AdapterCard:
+        with self.sessions.begin() as session:
+            reference = adapters.adapter(session, begun.reference_id)
+            rows = snapshots.rows(session, begun.snapshot_id)
+            known = trained_judgments(session, reference)
+        pairs = build_pairs(rows, self.config.pair_options())
+        chosen, earlier = fresh_and_earlier(pairs.training, known, self.config)
+        self._refuse_too_little(chosen, earlier, pairs)
+        judged = [*chosen, *earlier]
+        with self.sessions.begin() as session:
+            unjudged, taste = unjudged_pairs(
+                session,
+                self.persona,
+                reference.id,
+                pairs.training,
+                round(self.config.unjudged * len(judged)),
+                self.config,
+                run,
+            )
+        return train_adapter(
+            self.service,
+            load_personas()[self.persona],
+            [*judged, *unjudged],
+            pairs,
+            self.config,
+            reference,
+            run,
+            folder,
+            key=begun.key,
+            snapshot=begun.snapshot_sha256,
+            told={"of_earlier_rounds": len(earlier), "unjudged": len(unjudged), "taste": taste},
+            progress=self.progress,
+        )
+
+    def _refuse_too_little(
+        self,
+        fresh: Sequence[PreferencePair],
+        earlier: Sequence[PreferencePair],
+        pairs: PairSet,
+    ) -> None:
+        if not fresh and pairs.training:
+            raise TooLittleData(
+                "no judgments since the present adapter was trained; judge more comparisons"
+            )
+        try:
+            planned_steps(len(fresh) + len(earlier), self.config)
+        except TooLittleData as error:
+            raise TooLittleData(f"{error} ({pairs.in_words()})") from None
+
+    def open_blind(self, begun: Begun) -> str:
+        """Open the blind comparison of challenger and incumbent, or find it."""
+        maker = BatchMaker(
+            self.sessions, self.service, self.persona, self.candidates, self.progress
+        )
+        name = f"{self.persona} round {begun.round_number} blind {begun.adapter_id[-8:]}"
+        made = maker.blind_batch(name, begun.adapter_id, begun.reference_id)
+        with self.sessions.begin() as session:
+            current = rounds.current_round(session, self.persona)
+            if current is not None and current.number == begun.round_number:
+                current.challenger_id = begun.adapter_id
+                current.blind_batch_id = made.batch_id
+                current.run_id = begun.run_id
+                current.state = RoundState.BLIND
+        return (
+            f"{begun.adapter_id} was trained and waits for {made.comparisons} blind comparisons "
+            f"with {begun.reference_id}"
+        )

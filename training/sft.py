@@ -1,0 +1,227 @@
+"""Supervised adapters: LoRA on a persona's written responses, through the Tinker SDK.
+
+Knows cross-entropy steps and the run folder. Does not know preferences or the ledger.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.adapters import AdapterCard
+from training.configs import in_range, one_of
+from training.datums import Encoder, TokenSequence, persona_rows, spread
+from training.errors import ConfigRefused, TooLittleData
+from training.exporting import export_adapter
+from training.personas import Persona
+from training.runs import Checkpoint, RunFolder, digest
+from training.schedules import SCHEDULES, batch_of, rate
+from training.service import Service
+
+if TYPE_CHECKING:
+    import tinker
+
+log = logging.getLogger(__name__)
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    """A supervised run.
+
+    Attributes:
+        rank: inner dimension of the LoRA factors.
+        alpha: the delta is alpha/rank·B·A. Hosted Tinker sets its own: None there.
+        learning_rate: peak, of AdamW.
+        steps: optimizer steps.
+        batch: conversations a step.
+        seed: of the initial factors and the order of rows.
+        schedule: ``constant``, ``linear`` or ``cosine``.
+        warmup: share of the steps with a rising rate, 0 to 1.
+        beta1: AdamW's.
+        beta2: AdamW's.
+        weight_decay: AdamW's.
+        clip: largest global gradient norm; 0 is no clipping.
+        train_attention: adapt the attention layers.
+        train_mlp: adapt the feed-forward layers.
+        save_every: steps between saved states.
+    """
+
+    rank: int = 8
+    alpha: float | None = 16.0
+    learning_rate: float = 0.004
+    steps: int = 60
+    batch: int = 32
+    seed: int = 7
+    schedule: str = "linear"
+    warmup: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    train_attention: bool = True
+    train_mlp: bool = True
+    save_every: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, by name."""
+        in_range(self, "rank", 1, 1024)
+        if self.alpha is not None:
+            in_range(self, "alpha", 1e-6)
+        in_range(self, "learning_rate", 1e-9, 1.0)
+        for name in ("steps", "batch", "save_every"):
+            in_range(self, name, 1)
+        in_range(self, "seed", 0)
+        one_of(self, "schedule", SCHEDULES)
+        for name in ("warmup", "beta1", "beta2"):
+            in_range(self, name, 0.0, 1.0)
+        in_range(self, "weight_decay", 0.0)
+        in_range(self, "clip", 0.0)
+
+
+def train_sft(
+    service: Service,
+    persona: Persona,
+    rows_file: Path,
+    config: SFTConfig,
+    run: RunFolder,
+    out: Path,
+    progress: Progress = lambda stage, share: None,
+) -> AdapterCard:
+    """Train an adapter on a persona's rows and write its folder. Killed, it resumes exactly.
+
+    Args:
+        service: where to train.
+        persona: who speaks.
+        rows_file: JSONL with persona, response and prompt or messages.
+        config: the run.
+        run: its folder.
+        out: the adapter folder, its last part the adapter's id.
+        progress: told the stage and the share done, 0 to 1.
+
+    Returns:
+        The card of the written adapter.
+
+    Raises:
+        ConfigRefused: hosted Tinker cannot do what the configuration asks.
+        TooLittleData: no usable row.
+        RunLost: the run folder belongs to another run.
+    """
+    refuse_what_hosted_cannot(service, config)
+    encoder = Encoder(service, persona)
+    rows = persona_rows(rows_file, persona.slug)
+    encoded = [encoder.sequence(row["messages"], row["response"]) for row in rows]
+    sequences = [sequence for sequence in encoded if sequence is not None]
+    if not sequences:
+        raise TooLittleData(f"{rows_file}: no row of {persona.slug} fits into the model's context")
+    if encoder.refused:
+        log.warning("%s: left out %s", rows_file.name, dict(encoder.refused))
+    identity = {
+        "kind": "sft",
+        "adapter": out.name,
+        "persona": persona.slug,
+        "config": asdict(config),
+        "rows_sha256": digest([[s.prompt, s.completion] for s in sequences]),
+        "base_model_sha256": service.base_sha256,
+    }
+    checkpoint = run.begin(identity)
+    client = _client(service, config, checkpoint.path if checkpoint else None)
+    last: dict[str, Any] = {}
+    first = checkpoint.step if checkpoint else 0
+    for step in range(first, config.steps):
+        progress("training", step / config.steps)
+        last = _step(service, client, sequences, config, step)
+        run.log(last)
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            saved = service.wait(client.save_state(f"{out.name}-step-{step + 1}"))
+            before, checkpoint = checkpoint, Checkpoint(step + 1, saved.path)
+            run.put_checkpoint(checkpoint.step, checkpoint.path)
+            service.forget(before.path if before else None)
+    progress("exporting", 1.0)
+    return export_adapter(
+        service,
+        client,
+        out,
+        AdapterCard(
+            id=out.name,
+            persona=persona.slug,
+            base_model=service.stored_base,
+            base_model_sha256=service.base_sha256,
+            kind="sft",
+            run=digest(identity)[:16],
+            config=asdict(config),
+            metrics={
+                "loss": last.get("loss") or next((m["loss"] for m in run.metrics()[::-1]), None),
+                "rows": len(sequences),
+                "refused": dict(encoder.refused),
+            },
+        ),
+    )
+
+
+def refuse_what_hosted_cannot(service: Service, config: SFTConfig) -> None:
+    """Say before the run what hosted Tinker would silently do otherwise.
+
+    Raises:
+        ConfigRefused: alpha is asked for on hosted Tinker.
+    """
+    if service.hosted and config.alpha is not None:
+        raise ConfigRefused(
+            f"alpha {config.alpha:g} cannot be chosen on hosted Tinker; leave it out of the "
+            "configuration (alpha: null) and read the service's own from the export"
+        )
+
+
+def _client(service: Service, config: SFTConfig, state: str | None) -> "tinker.TrainingClient":
+    if state is not None:
+        create = service.client.create_training_client_from_state_with_optimizer
+        return service.wait(create(state))
+    metadata = {} if config.alpha is None else {"lora_alpha": str(config.alpha)}
+    return service.wait(
+        service.client.create_lora_training_client(
+            service.base_model,
+            rank=config.rank,
+            seed=config.seed,
+            train_attn=config.train_attention,
+            train_mlp=config.train_mlp,
+            user_metadata=metadata,
+        )
+    )
+
+
+def _step(
+    service: Service,
+    client: "tinker.TrainingClient",
+    sequences: list[TokenSequence],
+    config: SFTConfig,
+    step: int,
+) -> dict[str, Any]:
+    """One optimizer step on the mean loss a completion token."""
+    import tinker
+
+    began = time.monotonic()
+    batch = batch_of(sequences, step, config.batch, config.seed)
+    learning_rate = rate(step, config.steps, config.learning_rate, config.schedule, config.warmup)
+    backward = client.forward_backward(spread(batch, 1.0), "cross_entropy")
+    stepped = client.optim_step(
+        tinker.AdamParams(
+            learning_rate=learning_rate,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            weight_decay=config.weight_decay,
+            grad_clip_norm=config.clip,
+        )
+    )
+    loss = float(service.wait(backward).metrics["loss:sum"])
+    service.wait(stepped)
+    return {
+        "step": step + 1,
+        "loss": loss,
+        "learning_rate": learning_rate,
+        "tokens": int(np.sum([len(sequence) for sequence in batch])),
+        "seconds": round(time.monotonic() - began, 3),
+    }
