@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,9 @@ class BaseModelConfig:
     intent at each assistant mark, thrown away after training; `hidden_optimizer` is adamw or
     muon, for the matrices of the layers (embeddings and norms always have AdamW); `noise` is
     how much customers' wording is varied, 0 to 1;
-    `publish_minutes` is how often an early model is written.
+    `sharpness` multiplies the final norm's gain when the model is published, which divides
+    every sampling temperature by it: a model this small derails at the temperatures that large
+    ones are used with. `publish_minutes` is how often an early model is written.
     """
 
     seed: int = 2025
@@ -64,6 +67,7 @@ class BaseModelConfig:
     intent_weight: float = 0.3
     hidden_optimizer: str = "adamw"
     noise: float = 1.0
+    sharpness: float = 1.0
     tokenizer_conversations: int = 25_000
     publish_minutes: float = 4.0
 
@@ -260,7 +264,10 @@ def publish(model: Any, tokenizer: Any, config: BaseModelConfig, facts: dict[str
 
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    small = copy.deepcopy(model).to(torch.bfloat16)
+    small = copy.deepcopy(model)
+    with torch.no_grad():
+        small.model.norm.weight.mul_(config.sharpness)
+    small = small.to(torch.bfloat16)
     small.config.dtype = torch.bfloat16
     small.save_pretrained(folder)
     as_pretrained(tokenizer, config.context).save_pretrained(folder)
@@ -304,15 +311,37 @@ for anything else: it says so when it is asked.
 """
 
 
+def average_gradients(parameters: Sequence[Any], tokens: int) -> int:
+    """Replaces gradients by their mean over the processes; returns the tokens that all saw.
+
+    Does nothing in a single process. One flat all-reduce a step: 11 MB for the shipped model.
+    """
+    import torch
+    import torch.distributed as processes
+
+    if not processes.is_initialized():
+        return tokens
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([*(g.reshape(-1) for g in gradients), torch.tensor([float(tokens)])])
+    processes.all_reduce(flat)
+    at = 0
+    for gradient in gradients:
+        part = flat[at : at + gradient.numel()]
+        gradient.copy_(part.view_as(gradient) / processes.get_world_size())
+        at += gradient.numel()
+    return int(flat[-1])
+
+
 def train_base_model(
     config: BaseModelConfig,
     out: Path = OUT,
     *,
     bank: Bank | None = None,
-    threads: int = 2,
+    threads: int = 1,
     metrics: Path | None = None,
     start: Path | None = None,
     earlier_tokens: int = 0,
+    rank: int = 0,
 ) -> dict[str, Any]:
     """Trains and publishes the base model.
 
@@ -324,6 +353,7 @@ def train_base_model(
         metrics: JSONL file for the curve, or None.
         start: a published model folder to continue from, tokenizer and weights.
         earlier_tokens: what earlier stages saw, for the model card.
+        rank: which of the processes this is; each has conversations of its own, the first writes.
 
     Returns:
         Facts for the model card: parameters, tokens, steps, minutes, final losses.
@@ -347,23 +377,26 @@ def train_base_model(
     optimizers = _optimizers(model, head, config)
     parameters = sum(p.numel() for p in model.parameters())
     log.info("base model: %d parameters, %d intents", parameters, len(names))
-    stream = conversations(bank, config.seed, strength=config.noise)
+    own = replace(config, seed=config.seed + 1000 * rank)
+    stream = conversations(bank, own.seed, strength=config.noise)
+    everything = [*model.parameters(), *head.parameters()]
     seen = step = 0
     began = published = time.monotonic()
     text_mean = right_mean = None
     facts: dict[str, Any] = {"parameters": parameters}
-    for batch in batches(stream, tokenizer, config, names):
+    for batch in batches(stream, tokenizer, own, names):
         rate = learning_rate(step, seen / config.schedule_tokens, config)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         loss, text_loss, right = batch_loss(model, head, batch, config)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([*model.parameters(), *head.parameters()], config.clip)
+        tokens = average_gradients(everything, batch["tokens"])
+        torch.nn.utils.clip_grad_norm_(everything, config.clip)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        seen, step = seen + batch["tokens"], step + 1
+        seen, step = seen + tokens, step + 1
         keep = 0.98 if step > 50 else 0.9
         text_mean = (
             float(text_loss)
@@ -383,13 +416,13 @@ def train_base_model(
             "training_loss_nats": round(text_mean, 4),
             "training_intent_accuracy": round(right_mean, 4),
         }
-        if step % 50 == 0 or finished:
+        if rank == 0 and (step % 50 == 0 or finished):
             speed = seen / (now - began)
             log.info("%s", json.dumps({**facts, "rate": round(rate, 6), "per_second": int(speed)}))
             if metrics is not None:
                 with metrics.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({**facts, "rate": rate}) + "\n")
-        if finished or now - published > 60 * config.publish_minutes:
+        if rank == 0 and (finished or now - published > 60 * config.publish_minutes):
             publish(model, tokenizer, config, facts, out)
             published = now
         if finished:
@@ -397,36 +430,58 @@ def train_base_model(
     raise AssertionError("the conversation stream has no end")
 
 
+def _train_rank(rank: int, port: int, count: int, options: dict[str, Any]) -> None:
+    import torch.distributed as processes
+
+    if rank == 0:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    processes.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=count
+    )
+    try:
+        train_base_model(**options, rank=rank)
+        processes.barrier()  # the next stage reads what the first process published
+    finally:
+        processes.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def train_stages(
     stages: Sequence[BaseModelConfig],
     out: Path = OUT,
     *,
-    threads: int = 2,
+    processes: int = 2,
     metrics: Path | None = None,
     first: int = 1,
-) -> dict[str, Any]:
+) -> None:
     """Trains the stages of a recipe one after another, each from what the last one published.
+
+    Processes of one thread each share every step's batch: two of them see twice the tokens a
+    second that one process with two threads sees (6,400 against 3,300, measured), because these
+    matrices are too small to be worth dividing.
 
     Args:
         stages: one recipe a stage.
-        out: model folder to replace.
-        threads: torch threads.
+        out: model folder to replace; its card holds the facts of the run.
+        processes: how many, one a core.
         metrics: JSONL file for the curves, or None.
         first: number of the stage to begin with; later than 1 continues from `out`.
-
-    Returns:
-        The facts of the last stage.
     """
-    facts: dict[str, Any] = {}
+    from torch.multiprocessing.spawn import spawn
+
     for number, stage in enumerate(stages, 1):
-        if number >= first:
-            start = out if number > 1 else None
-            facts = train_base_model(
-                stage,
-                out,
-                threads=threads,
-                metrics=metrics,
-                start=start,
-                earlier_tokens=sum(earlier.tokens for earlier in stages[: number - 1]),
-            )
-    return facts
+        if number < first:
+            continue
+        options = {
+            "config": stage,
+            "out": out,
+            "metrics": metrics,
+            "start": out if number > 1 else None,
+            "earlier_tokens": sum(earlier.tokens for earlier in stages[: number - 1]),
+        }
+        spawn(_train_rank, (_free_port(), processes, options), nprocs=processes)

@@ -7,8 +7,6 @@ options and printing only; torch is imported inside the bodies that need it.
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -101,23 +99,18 @@ def rows(seed: int, output: Path) -> None:
 @click.option(
     "--first-stage", default=1, show_default=True, help="Later than 1 continues from --output."
 )
-@click.option("--threads", default=2, show_default=True, help="Torch threads.")
+@click.option("--processes", default=2, show_default=True, help="One a core.")
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="JSONL curve.")
 @refusing
 def base_model(
-    config: Path, output: Path, first_stage: int, threads: int, metrics: Path | None
+    config: Path, output: Path, first_stage: int, processes: int, metrics: Path | None
 ) -> None:
-    """Train the small base model from the corpus (some 40 minutes on two cores).
-
-    GOMP_SPINCOUNT=0 OMP_WAIT_POLICY=passive in the environment makes it several times faster on a
-    busy machine.
-    """
+    """Train the small base model from the corpus (about an hour on two cores)."""
     from training.base_model import BaseModelConfig, train_stages
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     stages = BaseModelConfig.load(config)
-    facts = train_stages(stages, output, threads=threads, metrics=metrics, first=first_stage)
-    click.echo(json.dumps(facts))
+    train_stages(stages, output, processes=processes, metrics=metrics, first=first_stage)
+    click.echo(f"{output}: README.md there has the run's facts")
 
 
 @data.command("adapters")

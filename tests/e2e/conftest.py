@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium, one served ledger a module, one context a person."""
+"""Fixtures of the browser tests: one Chromium and one served ledger a module, one context a person."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ CHROMIUM_FLAGS = [
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright is up, no other test's event loop can run
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     playwright.expect.set_options(timeout=30_000)  # machines that run these tests may be busy

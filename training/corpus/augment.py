@@ -214,7 +214,7 @@ def vary(text: str, rng: random.Random, strength: float = 1.0, *, surrounded: bo
     if rng.random() < 0.08 and text.count(" ") > 3:
         text = keywords(text, rng)
     elif rng.random() < 0.35 and text.count(" ") > 3:
-        text = " ".join(_drop(text.split(), rng, filler=0.3, content=0.07))
+        text = " ".join(_drop(text.split(), rng, filler=0.3, content=0.12))
     if surrounded:
         text = surround(text, rng)
     words = text.split(" ")

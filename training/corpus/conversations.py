@@ -78,7 +78,7 @@ def ask(
     """
     texts = intent.phrasings if split == "training" else intent.heldout
     text = rng.choice(texts)
-    if strength and len(texts) > 1 and rng.random() < 0.1:
+    if strength and len(texts) > 1 and rng.random() < 0.15:
         other = rng.choice(texts)
         if not (SLOT in other and SLOT in text):
             text = text.rstrip(".!?,") + rng.choice((". ", ", ", "! ", " - ", "? ")) + other
@@ -125,8 +125,8 @@ def conversations(
     intents = list(bank.intents)
     closings = [intent for intent in bank.intents if is_closing(intent)]
     askable = [intent for intent in bank.intents if not is_closing(intent)] or intents
-    # Topics with more phrasings (everything outside the domain) come up more often.
-    weights = [len(intent.phrasings) for intent in intents]
+    # Topics with more phrasings (everything outside the domain) come up more often, by the root.
+    weights = [len(intent.phrasings) ** 0.5 for intent in intents]
     while True:
         voice = "neutral" if rng.random() < neutral_share else rng.choice(voices)
         turns: list[Turn] = []
