@@ -173,7 +173,8 @@ def why_nothing(session: Session, annotator_id: int) -> str:
         .where(Batch.state == BatchState.OPEN, Comparison.seats > 0)
         .limit(1)
     )
-    thanks = f"You judged {mine} pairs so far: thank you! " if mine else ""
+    pairs = "1 pair" if mine == 1 else f"{mine} pairs"
+    thanks = f"You judged {pairs} so far: thank you! " if mine else ""
     if leased:
         return (
             f"{thanks}The last pairs are with other people right now ({leased} open). If one of"

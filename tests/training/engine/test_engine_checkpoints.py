@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 import tinker
 import torch
-from helpers import checkpoint_folder, datum, factors_of, plain_model, tokens
+from sdk_values import checkpoint_folder, datum, factors_of, plain_model, tokens
 from serving import EngineProcess
 from tinker import types
 

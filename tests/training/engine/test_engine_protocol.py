@@ -4,7 +4,7 @@ import time
 
 import pytest
 import tinker
-from helpers import datum, tokens
+from sdk_values import datum, tokens
 from serving import KEY
 from tinker import types
 

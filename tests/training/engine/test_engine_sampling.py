@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import datum, plain_model, tokens
+from sdk_values import datum, plain_model, tokens
 from tinker import types
 from tiny import make_tiny
 

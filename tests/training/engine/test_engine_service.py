@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from helpers import tokens
+from sdk_values import tokens
 from tinker import types
 
 from training.engine.compute.losses import LOSSES

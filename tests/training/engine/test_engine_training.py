@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import checkpoint_folder, datum, factors_of, plain_model, tokens
+from sdk_values import checkpoint_folder, datum, factors_of, plain_model, tokens
 from tinker import types
 
 BETA = 0.1
