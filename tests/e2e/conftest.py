@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium and one served ledger a module, one context a person."""
+"""Fixtures of the browser tests: a Chromium and a served ledger a module, a context a person."""
 
 import os
 import shutil
