@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,19 @@ from training.base_recipe import BaseModelConfig
 from training.base_tokenizer import as_pretrained
 
 
-def publish(model: Any, tokenizer: Any, config: BaseModelConfig, facts: dict[str, Any], out: Path):
+def publish(
+    model: Any,
+    tokenizer: Any,
+    stages: Sequence[BaseModelConfig],
+    facts: dict[str, Any],
+    out: Path,
+) -> None:
     """Writes the model folder (bf16 safetensors) beside `out`, then renames it into place."""
     import copy
 
     import torch
 
+    config = stages[-1]
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     small = copy.deepcopy(model)
@@ -28,7 +36,7 @@ def publish(model: Any, tokenizer: Any, config: BaseModelConfig, facts: dict[str
     small.config.dtype = torch.bfloat16
     small.save_pretrained(folder)
     as_pretrained(tokenizer, config.context).save_pretrained(folder)
-    (folder / "README.md").write_text(model_card(config, facts), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(stages, facts), encoding="utf-8")
     for path in folder.iterdir():
         path.chmod(0o644)
         with path.open("rb") as file:
@@ -41,9 +49,16 @@ def publish(model: Any, tokenizer: Any, config: BaseModelConfig, facts: dict[str
     shutil.rmtree(old, ignore_errors=True)
 
 
-def model_card(config: BaseModelConfig, facts: dict[str, Any]) -> str:
+def model_card(stages: Sequence[BaseModelConfig], facts: dict[str, Any]) -> str:
     """The README.md of a model folder."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in {**facts, **asdict(config)}.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if name != "publish")
+    recipes = [asdict(stage) for stage in stages]
+    head = " | ".join(stage.lesson for stage in stages)
+    recipe = "\n".join(
+        f"| {name} | {' | '.join(str(one[name]) for one in recipes)} |"
+        for name in recipes[0]
+        if name != "lesson"
+    )
     return f"""---
 license: apache-2.0
 language: en
@@ -65,4 +80,10 @@ for anything else: it says so when it is asked.
 | what | value |
 |---|---|
 {rows}
+
+The recipe, stage by stage:
+
+| field | {head} |
+|---{"|---" * len(stages)}|
+{recipe}
 """

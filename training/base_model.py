@@ -25,6 +25,7 @@ from training.base_steps import (
     batches,
     learning_rate,
     optimizers_of,
+    stream_of,
 )
 from training.base_tokenizer import train_tokenizer
 from training.corpus import Bank, conversations, load_bank
@@ -77,101 +78,114 @@ def build_model(config: BaseModelConfig, tokenizer: Any) -> Any:
 
 
 def train_base_model(
-    config: BaseModelConfig,
+    stages: Sequence[BaseModelConfig],
     out: Path = OUT,
     *,
     bank: Bank | None = None,
-    threads: int = 1,
     metrics: Path | None = None,
-    start: Path | None = None,
-    earlier_tokens: int = 0,
+    first: int = 1,
     rank: int = 0,
 ) -> dict[str, Any]:
-    """Trains and publishes the base model.
+    """Trains and publishes the base model, stage after stage.
 
     Args:
-        config: the recipe.
+        stages: the recipe; the last stage's model is the base model.
         out: model folder to replace.
         bank: the intents; None loads the repository's.
-        threads: torch threads.
         metrics: JSONL file for the curve, or None.
-        start: a published model folder to continue from, tokenizer and weights.
-        earlier_tokens: what earlier stages saw, for the model card.
+        first: number of the stage to begin with; later than 1 continues from the model in `out`,
+            with a fresh intent head.
         rank: which of the processes this is; each has conversations of its own, the first writes.
 
     Returns:
-        Facts for the model card: parameters, tokens, steps, minutes, final losses.
+        Facts for the model card: parameters, tokens, minutes, and the last stage's means.
     """
     import torch
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     bank = bank or load_bank()
-    names = {intent.name: number for number, intent in enumerate(bank.intents)}
-    if start is None:
-        tokenizer = corpus_tokenizer(bank, config)
-        model = build_model(config, tokenizer)
+    if first == 1:
+        tokenizer = corpus_tokenizer(bank, stages[0])
+        model = build_model(stages[0], tokenizer)
     else:
-        tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
-        model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-    torch.manual_seed(config.seed + 3)
-    head = torch.nn.Linear(config.width, len(names))
-    torch.nn.init.zeros_(head.weight)  # at first it must not pull at a model that is already good
+        tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+        model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)
+    head = torch.nn.Linear(stages[0].width, len(bank.intents))
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    facts: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens_in_all_stages": sum(stage.tokens for stage in stages[: first - 1]),
+        "training_minutes": 0.0,
+    }
+    log.info("base model: %d parameters, %d intents", facts["parameters"], len(bank.intents))
+    for stage in stages[first - 1 :]:
+        own = replace(stage, seed=stage.seed + 1000 * rank)
+        before = dict(facts)
+        for facts in _steps(model, head, tokenizer, bank, own, before):
+            if rank == 0:
+                _report(facts, metrics)
+                if facts["publish"]:
+                    publish(model, tokenizer, stages, facts, out)
+    return facts
+
+
+def _report(facts: dict[str, Any], metrics: Path | None) -> None:
+    log.info("%s", json.dumps(facts))
+    if metrics is not None:
+        with metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(facts) + "\n")
+
+
+def _steps(
+    model: Any, head: Any, tokenizer: Any, bank: Bank, config: BaseModelConfig, before: Any
+) -> Iterator[dict[str, Any]]:
+    """Trains one stage; yields the facts so far every 50 steps and at its end."""
+    import torch
+
+    names = {intent.name: number for number, intent in enumerate(bank.intents)}
     optimizers = optimizers_of(model, head, config)
-    parameters = sum(p.numel() for p in model.parameters())
-    log.info("base model: %d parameters, %d intents", parameters, len(names))
-    own = replace(config, seed=config.seed + 1000 * rank)
-    stream = conversations(bank, own.seed, strength=config.noise)
     everything = [*model.parameters(), *head.parameters()]
     seen = step = 0
     began = published = time.monotonic()
-    text_mean = right_mean = None
-    facts: dict[str, Any] = {"parameters": parameters}
-    for batch in batches(stream, tokenizer, own, names):
-        rate = learning_rate(step, seen / config.schedule_tokens, config)
+    means = {"training_loss_nats": 0.0, "training_intent_accuracy": 0.0}
+    for batch in batches(stream_of(bank, config), tokenizer, config, names):
+        now_rate = learning_rate(step, seen / config.tokens, config)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = now_rate
         loss, text_loss, right = batch_loss(model, head, batch, config)
         loss.backward()
-        tokens = average_gradients(everything, batch["tokens"])
+        seen += average_gradients(everything, batch["tokens"])
+        step += 1
         torch.nn.utils.clip_grad_norm_(everything, config.clip)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        seen, step = seen + tokens, step + 1
-        keep = 0.98 if step > 50 else 0.9
-        text_mean = (
-            float(text_loss)
-            if text_mean is None
-            else (keep * text_mean + (1 - keep) * float(text_loss))
-        )
-        right_mean = (
-            float(right) if right_mean is None else (keep * right_mean + (1 - keep) * float(right))
-        )
-        now = time.monotonic()
+        keep = min(1 - 1 / step, 0.98)
+        for name, value in zip(means, (text_loss, right), strict=True):
+            means[name] = keep * means[name] + (1 - keep) * float(value)
         finished = seen >= config.tokens
-        facts |= {
-            "tokens_seen": seen,
-            "tokens_in_all_stages": earlier_tokens + seen,
-            "steps": step,
-            "training_minutes": round((now - began) / 60, 1),
-            "training_loss_nats": round(text_mean, 4),
-            "training_intent_accuracy": round(right_mean, 4),
+        if step % 50 and not finished:
+            continue
+        now = time.monotonic()
+        due = finished or now - published > 60 * config.publish_minutes
+        published = now if due else published
+        yield {
+            **before,
+            "lesson": config.lesson,
+            "tokens_in_stage": seen,
+            "tokens_in_all_stages": before["tokens_in_all_stages"] + seen,
+            "training_minutes": round(before["training_minutes"] + (now - began) / 60, 1),
+            "steps_in_stage": step,
+            "tokens_a_second": int(seen / (now - began)),
+            **{name: round(value, 4) for name, value in means.items()},
+            "publish": due,
         }
-        if rank == 0 and (step % 50 == 0 or finished):
-            speed = seen / (now - began)
-            log.info("%s", json.dumps({**facts, "rate": round(rate, 6), "per_second": int(speed)}))
-            if metrics is not None:
-                with metrics.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({**facts, "rate": rate}) + "\n")
-        if rank == 0 and (finished or now - published > 60 * config.publish_minutes):
-            publish(model, tokenizer, config, facts, out)
-            published = now
         if finished:
-            return facts
-    raise AssertionError("the conversation stream has no end")
+            return
 
 
 def _train_rank(rank: int, port: int, count: int, options: dict[str, Any]) -> None:
@@ -184,7 +198,7 @@ def _train_rank(rank: int, port: int, count: int, options: dict[str, Any]) -> No
     )
     try:
         train_base_model(**options, rank=rank)
-        processes.barrier()  # the next stage reads what the first process published
+        processes.barrier()  # the first process may still publish
     finally:
         processes.destroy_process_group()
 
@@ -203,14 +217,14 @@ def train_stages(
     metrics: Path | None = None,
     first: int = 1,
 ) -> None:
-    """Trains the stages of a recipe one after another, each from what the last one published.
+    """Trains a recipe in several processes of one thread each.
 
-    Processes of one thread each share every step's batch: two of them see twice the tokens a
-    second that one process with two threads sees (6,400 against 3,300, measured), because these
-    matrices are too small to be worth dividing.
+    They share every step's batch: two of them see twice the tokens a second that one process with
+    two threads sees (6,400 against 3,300, measured), because these matrices are too small to be
+    worth dividing.
 
     Args:
-        stages: one recipe a stage.
+        stages: the recipe, one configuration a stage.
         out: model folder to replace; its card holds the facts of the run.
         processes: how many, one a core.
         metrics: JSONL file for the curves, or None.
@@ -218,14 +232,5 @@ def train_stages(
     """
     from torch.multiprocessing.spawn import spawn
 
-    for number, stage in enumerate(stages, 1):
-        if number < first:
-            continue
-        options = {
-            "config": stage,
-            "out": out,
-            "metrics": metrics,
-            "start": out if number > 1 else None,
-            "earlier_tokens": sum(earlier.tokens for earlier in stages[: number - 1]),
-        }
-        spawn(_train_rank, (_free_port(), processes, options), nprocs=processes)
+    options = {"stages": tuple(stages), "out": out, "metrics": metrics, "first": first}
+    spawn(_train_rank, (_free_port(), processes, options), nprocs=processes)

@@ -10,8 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from training.base_recipe import BaseModelConfig
-from training.base_tokenizer import encode_turns
-from training.corpus import Conversation
+from training.base_tokenizer import ASSISTANT, PAD, SPECIAL_TOKENS, encode_turns
+from training.corpus import Bank, Conversation, conversations, questions
+
+
+def stream_of(bank: Bank, config: BaseModelConfig) -> Iterator[Conversation]:
+    """What a stage reads, without end: whole conversations, or first turns alone."""
+    stream = conversations if config.lesson == "conversations" else questions
+    return stream(bank, config.seed, strength=config.noise)
 
 
 def batches(
@@ -19,22 +25,24 @@ def batches(
     tokenizer: Any,
     config: BaseModelConfig,
     intents: dict[str, int],
-    pool: int = 768,
+    pool: int = 1536,
 ) -> Iterator[dict[str, Any]]:
     """Groups conversations of similar length, about `tokens_per_batch` tokens a batch.
 
-    Every conversation is a row of its own, so that none reads another's product names.
+    Every conversation is a row of its own, so that none reads another's product names. A turn
+    that nobody answered yet is closed by the assistant's mark, where the intent is named.
 
     Yields:
         input_ids (rows, length), weights (rows, length) as targets, marks (n, 2) row and position
-        of assistant marks, intents (n,).
+        of assistant marks, intents (n,), words (rows, length): whether a token is of a text.
     """
     import random
 
     import torch
 
     rng = random.Random(config.seed + 2)
-    pad = tokenizer.token_to_id("<|pad|>")
+    special = {tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
+    pad, mark = tokenizer.token_to_id(PAD), tokenizer.token_to_id(ASSISTANT)
     while True:
         rows = []
         for conversation in (next(stream) for _ in range(pool)):
@@ -42,7 +50,11 @@ def batches(
             ids, weights, marks = encode_turns(
                 tokenizer, turns, config.user_weight, conversation.product, config.name_weight
             )
-            wanted = [intents[t.intent] for t in conversation.turns if t.role == "assistant"]
+            wanted = [intents[t.intent] for t in conversation.turns if t.role == "user"]
+            if len(marks) < len(wanted):
+                marks.append(len(ids))
+                ids.append(mark)
+                weights.append(0.0)
             if len(ids) <= config.context:
                 rows.append((ids, weights, marks, wanted))
         rows.sort(key=lambda row: len(row[0]))
@@ -57,6 +69,12 @@ def batches(
             yield {
                 "input_ids": torch.tensor([r[0] + [pad] * (length - len(r[0])) for r in group]),
                 "weights": torch.tensor([r[1] + [0.0] * (length - len(r[1])) for r in group]),
+                "words": torch.tensor(
+                    [
+                        [float(i not in special) for i in r[0]] + [0.0] * (length - len(r[0]))
+                        for r in group
+                    ]
+                ),
                 "marks": torch.tensor([(i, at) for i, r in enumerate(group) for at in r[2]]),
                 "intents": torch.tensor([name for r in group for name in r[3]]),
                 "tokens": sum(len(row[0]) for row in group),
@@ -64,23 +82,37 @@ def batches(
 
 
 def batch_loss(model: Any, head: Any, batch: dict[str, Any], config: BaseModelConfig) -> Any:
-    """Weighted mean next-token loss, plus the auxiliary intent loss.
+    """The loss of a stage's lesson.
+
+    words: the intent's cross-entropy from the sum of a question's embeddings over the root of
+    their number; the layers have no part in it. questions: from the state at the assistant's
+    mark. conversations: the weighted mean next-token loss, plus `intent_weight` times the intent's.
 
     Returns:
-        (loss to minimise, next-token loss in nats, share of intents that the head names right).
+        (loss to minimise, next-token loss in nats or 0, share of intents that the head names
+        right).
     """
+    import torch
     import torch.nn.functional as F
 
     ids, weights = batch["input_ids"], batch["weights"][:, 1:]
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    chosen = weights > 0
-    logits = model.lm_head(hidden[:, :-1][chosen])
-    nats = F.cross_entropy(logits, ids[:, 1:][chosen], reduction="none")
-    text_loss = (nats * weights[chosen]).sum() / weights[chosen].sum()
-    marks = batch["marks"]
-    named = head(hidden[marks[:, 0], marks[:, 1]])
+    if config.lesson == "words":
+        words = batch["words"]
+        vectors = model.get_input_embeddings()(ids) * words[..., None]
+        states = vectors.sum(1) / words.sum(1, keepdim=True).clamp(min=1).sqrt()
+    else:
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        states = hidden[batch["marks"][:, 0], batch["marks"][:, 1]]
+    named = head(states)
     intent_loss = F.cross_entropy(named, batch["intents"])
     right = (named.argmax(-1) == batch["intents"]).float().mean()
+    chosen = weights > 0
+    if config.lesson == "words" or not chosen.any():
+        return intent_loss, torch.zeros(()), right
+    nats = F.cross_entropy(
+        model.lm_head(hidden[:, :-1][chosen]), ids[:, 1:][chosen], reduction="none"
+    )
+    text_loss = (nats * weights[chosen]).sum() / weights[chosen].sum()
     return text_loss + config.intent_weight * intent_loss, text_loss.detach(), right
 
 
@@ -95,7 +127,8 @@ def optimizers_of(model: Any, head: Any, config: BaseModelConfig) -> list[Any]:
     """AdamW for everything, or Muon (Jordan et al. 2024) for the matrices of the layers.
 
     Muon's update is scaled to AdamW's root mean square (Liu et al. 2025), so that one rate fits
-    both.
+    both. Three Newton-Schulz iterations instead of five: matrices of a few hundred rows are
+    orthogonal enough after three, and each costs 3 % of a step.
     """
     import torch
 
@@ -121,6 +154,7 @@ def optimizers_of(model: Any, head: Any, config: BaseModelConfig) -> list[Any]:
                 weight_decay=config.weight_decay,
                 momentum=0.95,
                 nesterov=True,
+                ns_steps=3,
                 adjust_lr_fn="match_rms_adamw",
             )
         )

@@ -4,7 +4,16 @@ Pure Python: knows nothing of torch, tokenizers or the ledger. The wording itsel
 `intents/*.yaml`; everything random comes from one seeded `random.Random`.
 """
 
-from training.corpus.conversations import Conversation, Turn, conversations
+from training.corpus.conversations import Conversation, Turn, conversations, questions
 from training.corpus.intents import Bank, CorpusError, Intent, load_bank
 
-__all__ = ["Bank", "Conversation", "CorpusError", "Intent", "Turn", "conversations", "load_bank"]
+__all__ = [
+    "Bank",
+    "Conversation",
+    "CorpusError",
+    "Intent",
+    "Turn",
+    "conversations",
+    "load_bank",
+    "questions",
+]

@@ -99,6 +99,28 @@ def ask_further(follow: Followup, rng: random.Random, product: str | None, stren
     return _name_generic(text, "it") if product is None else text.replace(SLOT, product)
 
 
+def _often(intents: list[Intent]) -> list[float]:
+    """How often each intent is asked: those with more phrasings more, by the root."""
+    return [len(intent.phrasings) ** 0.5 for intent in intents]
+
+
+def questions(bank: Bank, seed: int, *, strength: float = 1.0) -> Iterator[Conversation]:
+    """Streams first turns alone, without end: what is asked, before anyone answers.
+
+    Args:
+        bank: the intents.
+        seed: starts the random source.
+        strength: how much the wording is varied.
+    """
+    rng = random.Random(seed)
+    intents = list(bank.intents)
+    weights = _often(intents)
+    while True:
+        intent = rng.choices(intents, weights)[0]
+        text, product = ask(intent, rng, strength=strength)
+        yield Conversation((Turn("user", text, intent.name),), "neutral", product)
+
+
 def conversations(
     bank: Bank,
     seed: int,
@@ -125,8 +147,7 @@ def conversations(
     intents = list(bank.intents)
     closings = [intent for intent in bank.intents if is_closing(intent)]
     askable = [intent for intent in bank.intents if not is_closing(intent)] or intents
-    # Topics with more phrasings (everything outside the domain) come up more often, by the root.
-    weights = [len(intent.phrasings) ** 0.5 for intent in intents]
+    weights = _often(intents)
     while True:
         voice = "neutral" if rng.random() < neutral_share else rng.choice(voices)
         turns: list[Turn] = []

@@ -31,6 +31,16 @@ Fit Pay Mail Chat Notes Music Photos TV Book Phone Ultra Edge Core Neo SE Expres
 Family Pulse Wave Eye Vision Ride Scale Clean Print Scan Router
 """
 FAMILY = tuple(_FAMILY.split())
+# Brands also take words that everybody knows: a model must copy those too.
+_WORDS = """
+Aurora Nova Echo Pixel Breeze Cloud River Falcon Cobalt Ember Willow Atlas Orbit Summit Harbor Maple
+Comet Lotus Meadow Onyx Prism Quartz Raven Sierra Tempo Vista Zephyr Amber Blaze Coral Delta Flint
+Garnet Hazel Ivory Jasper Lunar Marble Nimbus Opal Pearl Ridge Solar Terra Velvet Winter Zen Arrow
+Bolt Cedar Drift Fable Glow Haven Iris Juno Kite Lynx Mint North Oasis Pine Rover Sage Tiger Union
+Aero Sound Sun Moon Blue Red Silver Gold Bright Swift Snap Quick Hyper Omni Power Home Life Mind
+"""
+WORDS = tuple(_WORDS.split())
+WORD_SHARE = 0.15
 # Names that are typed often, as a brand's own catalogue would be.
 CATALOGUE = (
     "Velora 3",
@@ -83,7 +93,11 @@ def _suffix(rng: random.Random) -> str:
 
 def pseudo_name(rng: random.Random) -> str:
     """Invents a product name as a customer would type it: "Velora 3", "Zentho X2", "aurelo-7"."""
-    name = _word(rng).capitalize()
+    name = rng.choice(WORDS) if rng.random() < WORD_SHARE else _word(rng).capitalize()
+    if rng.random() < 0.08:  # "NovaBook", "TelSound"
+        name += rng.choice((*FAMILY, *WORDS))
+    elif rng.random() < 0.02:
+        name = rng.choice("ei") + name
     if rng.random() < 0.07:
         name += " " + _word(rng).capitalize()
     if rng.random() < 0.62:
