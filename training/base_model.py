@@ -25,6 +25,7 @@ from training.base_steps import (
     batches,
     learning_rate,
     optimizers_of,
+    shrink_words,
     stream_of,
 )
 from training.base_tokenizer import train_tokenizer
@@ -168,6 +169,8 @@ def _steps(
         for name, value in zip(means, (text_loss, right), strict=True):
             means[name] = keep * means[name] + (1 - keep) * float(value)
         finished = seen >= config.tokens
+        if finished and config.lesson == "words":
+            shrink_words(model)
         if step % 50 and not finished:
             continue
         now = time.monotonic()

@@ -30,12 +30,12 @@ class BaseModelConfig:
     `tokens` counts all tokens seen in the stage, over which the rate's cosine runs;
     `tokens_per_batch` is the size of one optimizer step in one process; `user_weight` is the loss
     weight of customers' tokens, `name_weight` that of product names in answers; `intent_weight`
-    that of an auxiliary head that names the intent at each assistant mark, thrown away after
-    training; `hidden_optimizer` is adamw or muon, for the matrices of the layers (embeddings and
-    norms always have AdamW); `noise` is how much customers' wording is varied, 0 to 1;
-    `sharpness` multiplies the final norm's gain when the model is published, which divides
-    every sampling temperature by it: a model this small derails at the temperatures that large
-    ones are used with. `publish_minutes` is how often an early model is written.
+    that of an auxiliary head that names the intent at each assistant mark after `reading_layer`
+    layers, thrown away after training; `hidden_optimizer` is adamw or muon, for the matrices of
+    the layers (embeddings and norms always have AdamW); `noise` is how much customers' wording is
+    varied, 0 to 1; `sharpness` multiplies the final norm's gain when the model is published,
+    which divides every sampling temperature by it: a model this small derails at the temperatures
+    that large ones are used with. `publish_minutes` is how often an early model is written.
     """
 
     lesson: str = "conversations"
@@ -56,6 +56,7 @@ class BaseModelConfig:
     user_weight: float = 0.0
     name_weight: float = 1.0
     intent_weight: float = 0.3
+    reading_layer: int = 3
     hidden_optimizer: str = "adamw"
     noise: float = 1.0
     sharpness: float = 1.0

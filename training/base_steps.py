@@ -86,7 +86,9 @@ def batch_loss(model: Any, head: Any, batch: dict[str, Any], config: BaseModelCo
 
     words: the intent's cross-entropy from the sum of a question's embeddings over the root of
     their number; the layers have no part in it. questions: from the state at the assistant's
-    mark. conversations: the weighted mean next-token loss, plus `intent_weight` times the intent's.
+    mark after `reading_layer` layers, so that the layers above can look the intent up there for
+    every token of the answer. conversations: the weighted mean next-token loss, plus
+    `intent_weight` times the intent's.
 
     Returns:
         (loss to minimise, next-token loss in nats or 0, share of intents that the head names
@@ -101,8 +103,10 @@ def batch_loss(model: Any, head: Any, batch: dict[str, Any], config: BaseModelCo
         vectors = model.get_input_embeddings()(ids) * words[..., None]
         states = vectors.sum(1) / words.sum(1, keepdim=True).clamp(min=1).sqrt()
     else:
-        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-        states = hidden[batch["marks"][:, 0], batch["marks"][:, 1]]
+        out = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        hidden, marks = out.last_hidden_state, batch["marks"]
+        states = out.hidden_states[config.reading_layer][marks[:, 0], marks[:, 1]]
+        states = F.rms_norm(states, states.shape[-1:])
     named = head(states)
     intent_loss = F.cross_entropy(named, batch["intents"])
     right = (named.argmax(-1) == batch["intents"]).float().mean()
@@ -114,6 +118,19 @@ def batch_loss(model: Any, head: Any, batch: dict[str, Any], config: BaseModelCo
     )
     text_loss = (nats * weights[chosen]).sum() / weights[chosen].sum()
     return text_loss + config.intent_weight * intent_loss, text_loss.detach(), right
+
+
+def shrink_words(model: Any) -> None:
+    """Gives taught embeddings twice the spread of fresh weights, directions unchanged.
+
+    They are the output layer too: at the size that naming intents gives them, the next-token loss
+    begins far above that of a coin with a side for every token.
+    """
+    import torch
+
+    with torch.no_grad():
+        embeddings = model.get_input_embeddings().weight
+        embeddings.mul_(2 * model.config.initializer_range / embeddings.std())
 
 
 def learning_rate(step: int, done: float, config: BaseModelConfig) -> float:

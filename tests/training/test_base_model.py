@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from training.base_model import CONFIG, OUT, BaseModelConfig, train_base_model
+from training.base_model import CONFIG, OUT, BaseModelConfig, build_model, train_base_model
+from training.base_steps import batch_loss, batches, stream_of
 from training.base_tokenizer import as_pretrained, encode_turns, train_tokenizer
 from training.corpus import load_bank
 
@@ -40,6 +42,8 @@ def test_later_stages_change_only_what_they_name(tmp_path):
         ("tokens: many", "tokens is 'many'; use a number"),
         ("layers: 2.5", "layers is 2.5; use a number"),
         ("then:\n- {depth: 3}", "unknown field 'depth'"),
+        ("lesson: poems", "lesson is 'poems'; use words or questions or conversations"),
+        ("hidden_optimizer: sgd", "hidden_optimizer is 'sgd'; use adamw or muon"),
     ],
 )
 def test_recipe_with_a_wrong_field_is_refused_by_name(tmp_path, text, message):
@@ -75,17 +79,45 @@ def test_shipped_model_is_small_and_whole():
     assert text.startswith("<|user|>Velora 3") and text.endswith("<|user|>ok<|end|><|assistant|>")
 
 
+TINY = replace(
+    BaseModelConfig(),
+    vocabulary=400, width=32, layers=2, reading_layer=1, heads=2, feed_forward=64, tokens=6_000,
+    tokens_per_batch=1024, tokenizer_conversations=50,
+)  # fmt: skip
+
+
+def test_first_turns_are_closed_by_the_mark_where_the_intent_is_named():
+    bank = load_bank()
+    names = {intent.name: number for number, intent in enumerate(bank.intents)}
+    tokenizer = train_tokenizer(["Velora 3 won't start", "Hold the button."] * 5, 300)
+    recipe = replace(TINY, lesson="questions")
+    batch = next(batches(stream_of(bank, recipe), tokenizer, recipe, names, pool=8))
+    rows, places = batch["marks"].T
+    mark = tokenizer.token_to_id("<|assistant|>")
+    assert (batch["input_ids"][rows, places] == mark).all()
+    assert len(rows) == len(batch["input_ids"]) == len(batch["intents"])
+    assert not batch["weights"].any()
+
+
+def test_words_lesson_teaches_embeddings_and_leaves_the_layers_alone():
+    bank = load_bank()
+    names = {intent.name: number for number, intent in enumerate(bank.intents)}
+    tokenizer = train_tokenizer(["Velora 3 won't start", "Hold the button."] * 5, 300)
+    recipe = replace(TINY, lesson="words")
+    model, head = build_model(recipe, tokenizer), torch.nn.Linear(32, len(names))
+    batch = next(batches(stream_of(bank, recipe), tokenizer, recipe, names, pool=64))
+    batch_loss(model, head, batch, recipe)[0].backward()
+    taught = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert taught == {"model.embed_tokens.weight"}
+
+
 @pytest.mark.slow
 def test_tiny_model_trains_the_same_twice(tmp_path: Path):
-    recipe = replace(
-        BaseModelConfig(),
-        vocabulary=400, width=32, layers=1, heads=2, feed_forward=64, tokens=6_000,
-        tokens_per_batch=1024, tokenizer_conversations=50,
-    )  # fmt: skip
+    stages = [replace(TINY, lesson=lesson) for lesson in ("words", "questions", "conversations")]
     bank = load_bank()
-    first = train_base_model(recipe, tmp_path / "a", bank=bank)
-    train_base_model(recipe, tmp_path / "b", bank=bank)
-    assert first["tokens_seen"] >= 6_000
+    first = train_base_model(stages, tmp_path / "a", bank=bank)
+    train_base_model(stages, tmp_path / "b", bank=bank)
+    assert first["tokens_in_all_stages"] >= 18_000
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
     assert weights[0] == weights[1]
     assert not list(tmp_path.glob(".*"))
