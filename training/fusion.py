@@ -14,13 +14,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 
-from training.adapters import AdapterCard, safe_id, write_adapter
+from training.adapters import AdapterCard, portable, safe_id, write_adapter
+from training.engine.hashes import declared_base_hash
 from training.errors import FusionRefused
 from training.peft_files import LoraFactors, read_lora
 
@@ -82,8 +84,8 @@ def fuse(
         The report, with each module's error on disk against the exact sum.
 
     Raises:
-        FusionRefused: bases, modules or shapes differ, a setting makes the delta something else
-            than scale·B·A, or a number is not finite; the message names adapter and remedy.
+        FusionRefused: bases or shapes differ, a setting makes the delta something else than
+            scale·B·A, or a number is not finite; the message names adapter and remedy.
         AdapterMissing: a folder is not an adapter's.
         AdapterDamaged: a file is malformed.
     """
@@ -99,19 +101,19 @@ def fuse(
     _check_alike(sources)
     stored: dict[str, np.ndarray] = {}
     report: list[ModuleError] = []
-    for module in sources[0].factors:
+    for module in sorted({module for source in sources for module in source.factors}):
         a, b = _sum(sources, module)
         a, b = _rounded(a, dtype), _rounded(b, dtype)
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             raise FusionRefused(f"{module}: the sum does not fit into {dtype}; use float32")
         stored[f"{module}.lora_A.weight"], stored[f"{module}.lora_B.weight"] = a, b
         report.append(ModuleError(module, a.shape[0], _relative_error(sources, module, a, b)))
-    config = _fused_config(sources[0].config, {m.module: m.rank for m in report})
+    config = _fused_config(sources, {m.module: m.rank for m in report})
     card = AdapterCard(
         id=out.name,
         persona=persona or _agreed(sources, "persona"),
-        base_model=_agreed(sources, "base_model") or _base_name(sources[0].config),
-        base_model_sha256=_agreed(sources, "base_model_sha256") or "",
+        base_model=_agreed(sources, "base_model") or _base_name(sources[0]),
+        base_model_sha256=next(filter(None, map(_base_hash, sources)), ""),
         kind="fused",
         parents=tuple(
             {"id": s.folder.name, "sha256": s.sha256, "weight": s.weight} for s in sources
@@ -124,26 +126,21 @@ def fuse(
 
 
 def _check_alike(sources: Sequence[LoraFactors]) -> None:
-    """Same base, same layout, same modules and shapes, or a refusal that says which differ."""
-    first = sources[0]
-    for other in sources[1:]:
+    """Same base and layout, same shapes where both adapt a module, or a refusal that says what."""
+    for first, other in combinations(sources, 2):
         where = f"{first.folder} and {other.folder}"
-        one_base, other_base = _base(first), _base(other)
-        if one_base and other_base and one_base != other_base:
+        bases = (_base_hash(first), _base_hash(other))
+        if not all(bases):
+            bases = (_base_name(first), _base_name(other))
+        if all(bases) and bases[0] != bases[1]:
             raise FusionRefused(
-                f"{where}: different base models ({one_base[:60]} and {other_base[:60]}); "
+                f"{where}: different base models ({bases[0][:60]} and {bases[1][:60]}); "
                 "deltas add up only on one base"
             )
         if bool(first.config.get("fan_in_fan_out")) != bool(other.config.get("fan_in_fan_out")):
             raise FusionRefused(f"{where}: fan_in_fan_out differs")
-        differing = sorted(set(first.factors) ^ set(other.factors))
-        if differing:
-            raise FusionRefused(
-                f"{where}: different target modules ({len(differing)} are adapted in only one, "
-                f"such as {differing[0]}); train them with the same targets"
-            )
-        for module, (a, b) in first.factors.items():
-            other_a, other_b = other.factors[module]
+        for module in sorted(first.factors.keys() & other.factors.keys()):
+            (a, b), (other_a, other_b) = first.factors[module], other.factors[module]
             if a.shape[1] != other_a.shape[1] or b.shape[0] != other_b.shape[0]:
                 raise FusionRefused(
                     f"{where}: {module} maps {a.shape[1]} to {b.shape[0]} features in one and "
@@ -151,21 +148,20 @@ def _check_alike(sources: Sequence[LoraFactors]) -> None:
                 )
 
 
-def _base(source: LoraFactors) -> str:
-    """What identifies the base: the hash of its weights where known, else its name."""
-    if source.card is not None and source.card.base_model_sha256:
-        return source.card.base_model_sha256
-    return _base_name(source.config)
+def _base_hash(source: LoraFactors) -> str:
+    """The hash of the base's weights, empty where the adapter does not tell."""
+    return declared_base_hash(source.folder) or ""
 
 
-def _base_name(config: Mapping[str, Any]) -> str:
-    return str(config.get("base_model_name_or_path") or "")
+def _base_name(source: LoraFactors) -> str:
+    """The base's name, one for all spellings of a path in this repository."""
+    return portable(str(source.config.get("base_model_name_or_path") or ""))
 
 
 def _sum(sources: Sequence[LoraFactors], module: str) -> tuple[np.ndarray, np.ndarray]:
-    """The stacked factors of one module, float64."""
+    """The stacked factors of one module, float64; who does not adapt it adds nothing."""
     rows, columns = [], []
-    for source in sources:
+    for source in (s for s in sources if module in s.factors):
         c = source.weight * source.scales[module]
         a, b = source.factors[module]
         rows.append(math.sqrt(abs(c)) * a)
@@ -200,6 +196,8 @@ def _relative_error(
         rows = slice(start, start + block)
         exact = np.zeros((min(block, b.shape[0] - start), a.shape[1]))
         for number, source in enumerate(sources):
+            if module not in source.factors:
+                continue
             one_a, one_b = source.factors[module]
             delta = source.weight * source.scales[module] * (one_b[rows] @ one_a)
             apart[number] += float(np.square(delta).sum())
@@ -212,8 +210,11 @@ def _relative_error(
     return math.sqrt(off) / (math.sqrt(norm) if math.sqrt(norm) > 1e-9 * terms else terms)
 
 
-def _fused_config(config: Mapping[str, Any], ranks: Mapping[str, int]) -> dict[str, Any]:
-    """The first parent's configuration with the sum's ranks; alpha = rank, so the scale is 1."""
+def _fused_config(sources: Sequence[LoraFactors], ranks: Mapping[str, int]) -> dict[str, Any]:
+    """The first parent's configuration with the sum's ranks; alpha = rank, so the scale is 1.
+
+    Where the parents adapt different modules, the sum's are listed one by one.
+    """
     counts = list(ranks.values())
     common = max(set(counts), key=counts.count)
     odd = {
@@ -221,8 +222,13 @@ def _fused_config(config: Mapping[str, Any], ranks: Mapping[str, int]) -> dict[s
         for module, rank in ranks.items()
         if rank != common
     }
+    targets: dict[str, Any] = {}
+    if any(source.factors.keys() != ranks.keys() for source in sources):
+        targets = dict.fromkeys(("exclude_modules", "layers_to_transform", "layers_pattern"))
+        targets["target_modules"] = [m.removeprefix("base_model.model.") for m in ranks]
     return {
-        **config,
+        **sources[0].config,
+        **targets,
         "peft_type": "LORA",
         "r": common,
         "lora_alpha": common,

@@ -13,6 +13,7 @@ Every loss mixes both directions by the soft label p (``label``): p·L(chosen ov
 conservative DPO.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,7 @@ def _rao_kupper_tie(pair: _Pair) -> Tensor:
     Together with the two wins the probabilities sum to one. Symmetric, so the label has no effect.
     """
     h, alpha = pair.beta * pair.margin(), pair.options["alpha"]
-    constant = torch.log(torch.expm1(torch.as_tensor(2.0 * alpha, dtype=h.dtype)))
+    constant = 2.0 * alpha + math.log(-math.expm1(-2.0 * alpha))
     return -logsigmoid(h - alpha) - logsigmoid(-h - alpha) - constant
 
 
@@ -228,17 +229,18 @@ def preference_loss(
             with values that are not finite.
     """
     loss = _loss(name)
-    if not 0.0 < float(beta) < float("inf"):
+    strength = _number("beta", beta)
+    if not 0.0 < strength < float("inf"):
         raise LossRefused(f"beta must be above 0 and finite, got {beta}")
     lengths, numbers = _checked_options(name, loss, options)
     shape = _checked(name, "policy_chosen", policy_chosen).shape
-    tensors = {"policy_rejected": policy_rejected, **lengths}
+    tensors = {"policy_rejected": policy_rejected}
     if loss.reference:
         if ref_chosen is None or ref_rejected is None:
             raise LossRefused(f"the {name} loss needs ref_chosen and ref_rejected")
         tensors |= {"ref_chosen": ref_chosen, "ref_rejected": ref_rejected}
-    for field, value in tensors.items():
-        if _checked(name, field, value).shape != shape:
+    for field, value in {**tensors, **lengths}.items():
+        if _checked(name, field, value, integers=field in lengths).shape != shape:
             raise LossRefused(
                 f"{field} has shape {tuple(value.shape)}, policy_chosen has {tuple(shape)}"
             )
@@ -252,7 +254,7 @@ def preference_loss(
         ref_rejected if loss.reference else None,
         lengths.get("length_chosen"),
         lengths.get("length_rejected"),
-        float(beta),
+        strength,
         numbers,
     )
     losses = loss.equation(one)
@@ -310,22 +312,32 @@ def _checked_options(
         return lengths, {}
     if options.get(loss.option) is None:
         raise LossRefused(f"the {name} loss needs {loss.option} ({loss.range})")
-    number = float(options[loss.option])
+    number = _number(loss.option, options[loss.option])
     if not loss.valid(number):
         raise LossRefused(f"{loss.option} must be {loss.range}, got {number}")
     return lengths, {loss.option: number}
 
 
-def _checked(name: str, field: str, value: Any) -> Tensor:
+def _number(field: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LossRefused(f"{field} must be a number, got {value!r:.80}") from error
+
+
+def _checked(name: str, field: str, value: Any, integers: bool = False) -> Tensor:
     if not isinstance(value, Tensor) or value.dim() != 1:
         raise LossRefused(f"{field} must be a tensor of shape (pairs,)")
+    if not (integers or value.is_floating_point()):
+        raise LossRefused(f"{field} must be a tensor of floats, got {value.dtype}")
     if not bool(torch.isfinite(value).all()):
         raise LossRefused(f"{field} has values that are not finite; the {name} loss is undefined")
     return value
 
 
 def _per_pair(field: str, value: float | Tensor, like: Tensor) -> Tensor:
-    tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    number = value if isinstance(value, Tensor) else _number(field, value)
+    tensor = torch.as_tensor(number, dtype=like.dtype, device=like.device)
     if tensor.dim() > 1 or (tensor.dim() == 1 and tensor.shape != like.shape):
         raise LossRefused(f"{field} must be a number or have shape {tuple(like.shape)}")
     if not bool(torch.isfinite(tensor).all()):

@@ -6,6 +6,7 @@ Knows PEFT's file format in numpy. Does not know torch, nor what the factors are
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,15 @@ def read_lora(folder: Path, weight: float) -> LoraFactors:
     factors = _read_factors(folder / WEIGHTS)
     scales = {}
     for module, (a, b) in factors.items():
-        path = module.removeprefix("base_model.model.")
-        rank = _matched(config.get("rank_pattern"), path, config["r"], folder, "rank_pattern")
-        alpha = _matched(
-            config.get("alpha_pattern"), path, config["lora_alpha"], folder, "alpha_pattern"
-        )
+        try:
+            rank, scales[module] = rank_and_scale(config, module.removeprefix("base_model.model."))
+        except ValueError as error:
+            raise AdapterDamaged(f"{folder / PEFT_CONFIG}: {error}") from error
         if a.shape[0] != rank or b.shape[1] != rank:
             raise FusionRefused(
                 f"{folder}: {module} has rank {a.shape[0]} in A and {b.shape[1]} in B, but "
                 f"{PEFT_CONFIG} says r={rank}"
             )
-        scales[module] = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     sha256 = file_sha256(folder / WEIGHTS)
     card = read_card(folder) if (folder / CARD).is_file() else None
     if card is not None and card.sha256 != sha256:
@@ -101,26 +100,61 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise AdapterDamaged(f"{path}: not valid JSON ({error})") from error
     if not isinstance(config, dict):
         raise AdapterDamaged(f"{path}: must be a JSON object")
+    reason = why_not_plain(config)
+    if reason is not None:
+        raise FusionRefused(f"{path}: {reason}; such adapters cannot be summed exactly")
+    return config
+
+
+def why_not_plain(config: Mapping[str, Any]) -> str | None:
+    """What in a PEFT configuration makes the delta something else than scale·B·A; None if nothing.
+
+    A setting that this module does not know counts, so that a later PEFT's invention is refused
+    instead of misread.
+    """
     if str(config.get("peft_type", "LORA")).upper() != "LORA":
-        raise FusionRefused(f"{path}: peft_type is {config['peft_type']!r}; only LORA can be fused")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise AdapterDamaged(f"{path}: r must be a whole number above 0, got {rank!r}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise AdapterDamaged(f"{path}: lora_alpha must be a finite number, got {alpha!r}")
+        return f"peft_type is {config['peft_type']!r}, only LORA is supported"
     if config.get("bias", "none") != "none":
-        raise FusionRefused(f"{path}: bias is {config['bias']!r}; only bias 'none' can be fused")
+        return f"bias is {config['bias']!r}, only 'none' is supported"
     if config.get("init_lora_weights", True) not in (True, False, None, "gaussian", "orthogonal"):
-        raise FusionRefused(
-            f"{path}: init_lora_weights {config['init_lora_weights']!r} changes the base model"
-        )
+        return f"init_lora_weights {config['init_lora_weights']!r} changes the base model"
     for name, value in config.items():
         if name not in _NEUTRAL and value:
-            raise FusionRefused(
-                f"{path}: {name} is set, so the adapter is not only scale·B·A on its base; "
-                "adapters with it cannot be summed exactly"
-            )
-    return config
+            return f"{name} is set, so the adapter is not only scale·B·A on its base"
+    return None
+
+
+def rank_and_scale(config: Mapping[str, Any], module: str) -> tuple[int, float]:
+    """The rank and the scale of B·A that a PEFT configuration gives a module.
+
+    Args:
+        config: of ``adapter_config.json``.
+        module: path in the base model.
+
+    Raises:
+        ValueError: a field that decides them is missing or malformed; the message names it.
+    """
+    field, rank = _matched(config, "rank_pattern", "r", module)
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"{field} must be a whole number above 0, got {rank!r}")
+    field, alpha = _matched(config, "alpha_pattern", "lora_alpha", module)
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise ValueError(f"{field} must be a finite number, got {alpha!r}")
+    return rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _matched(config: Mapping[str, Any], name: str, default: str, module: str) -> tuple[str, Any]:
+    """Field and value: the first pattern that matches the module's end, as PEFT chooses."""
+    patterns = config.get(name) or {}
+    if not isinstance(patterns, dict):
+        raise ValueError(f"{name} must be an object")
+    for pattern, value in patterns.items():
+        try:
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                return f"{name} {pattern!r}", value
+        except re.error as error:
+            raise ValueError(f"{name}: {pattern!r}: {error}") from error
+    return default, config.get(default)
 
 
 def _read_factors(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -157,14 +191,3 @@ def _read_factors(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             missing = "B" if "A" in pair else "A"
             raise AdapterDamaged(f"{path}: {module} has no lora_{missing}.weight")
     return {module: (halves[module]["A"], halves[module]["B"]) for module in sorted(halves)}
-
-
-def _matched(patterns: Any, path: str, default: float, folder: Path, name: str) -> float:
-    """A module's value: the first pattern that matches its path's end, as PEFT chooses."""
-    for pattern, value in (patterns or {}).items():
-        try:
-            if re.match(rf"(.*\.)?({pattern})$", path):
-                return value
-        except re.error as error:
-            raise AdapterDamaged(f"{folder / PEFT_CONFIG}: {name}: {pattern!r}: {error}") from error
-    return default

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from db.settings import REPOSITORY
 from training.adapters import read_card, verify_adapter
 from training.errors import AdapterDamaged, AdapterMissing, FusionRefused
 from training.fusion import fuse
@@ -80,7 +81,22 @@ def test_an_adapter_fused_with_itself_by_halves_is_itself(tmp_path):
         assert relative(delta(tmp_path / "same", module), delta(one, module)) < 1e-6
 
 
-def test_peft_loads_the_sum_and_computes_with_it(tmp_path):
+def test_the_order_of_the_parts_does_not_matter(tmp_path):
+    parts = [
+        (peft_folder(tmp_path / "one", 1, r=3), 0.7),
+        (peft_folder(tmp_path / "two", 2, r=5, alpha=3), -0.4),
+    ]
+    fuse(parts, tmp_path / "forth")
+    fuse(parts[::-1], tmp_path / "back")
+    for module in MODULES:
+        forth, back = delta(tmp_path / "forth", module), delta(tmp_path / "back", module)
+        assert relative(back, forth) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "targets", [["first", "second"], ["second"]], ids=["same targets", "different targets"]
+)
+def test_peft_loads_the_sum_and_computes_with_it(tmp_path, targets):
     torch = pytest.importorskip("torch")
     peft = pytest.importorskip("peft")
 
@@ -96,8 +112,7 @@ def test_peft_loads_the_sum_and_computes_with_it(tmp_path):
         torch.manual_seed(0)
         return Net()
 
-    def trained(seed, r, alpha):
-        targets = ["first", "second"]
+    def trained(seed, r, alpha, targets):
         config = peft.LoraConfig(r=r, lora_alpha=alpha, target_modules=targets)
         model = peft.get_peft_model(base(), config)
         torch.manual_seed(seed)
@@ -107,7 +122,7 @@ def test_peft_loads_the_sum_and_computes_with_it(tmp_path):
         model.save_pretrained(tmp_path / f"a{seed}")
         return model.merge_and_unload()
 
-    merged = [trained(1, 2, 8), trained(2, 4, 2)]
+    merged = [trained(1, 2, 8, targets), trained(2, 4, 2, ["first", "second"])]
     fuse([(tmp_path / "a1", 0.7), (tmp_path / "a2", 0.3)], tmp_path / "fused")
     loaded = peft.PeftModel.from_pretrained(base(), tmp_path / "fused").merge_and_unload()
     for name in ("first", "second"):
@@ -188,13 +203,33 @@ def test_unlike_adapters_are_refused_with_the_difference(tmp_path):
     out = tmp_path / "out"
     base = peft_folder(tmp_path / "base", 2, base_model_name_or_path="another")
     refused([(one, 1.0), (base, 1.0)], out, "different base models")
-    fewer = dict(list(MODULES.items())[:1])
-    targets = peft_folder(tmp_path / "targets", 2, modules=fewer)
-    refused([(one, 1.0), (targets, 1.0)], out, "different target modules .*up_proj")
     shapes = peft_folder(
         tmp_path / "shapes", 2, modules={**MODULES, "layers.0.mlp.up_proj": (5, 8)}
     )
     refused([(one, 1.0), (shapes, 1.0)], out, "maps 5 to 7 features")
+
+
+def with_base_hash(folder: Path, sha256: str) -> Path:
+    """The same adapter as the engine exports it: the base's hash in the weights' metadata."""
+    weights = folder / "adapter_model.safetensors"
+    save_file(load_file(weights), weights, metadata={"base_model_sha256": sha256})
+    return folder
+
+
+def test_one_base_is_known_by_its_hash_or_by_any_spelling_of_its_path(tmp_path):
+    near = "data/models/personaloop-base"
+    far = str(REPOSITORY / near)
+    one = peft_folder(tmp_path / "one", 1, base_model_name_or_path=near)
+    two = peft_folder(tmp_path / "two", 2, base_model_name_or_path=far)
+    three = with_base_hash(peft_folder(tmp_path / "three", 3, base_model_name_or_path=far), "a")
+    moved = with_base_hash(peft_folder(tmp_path / "moved", 4, base_model_name_or_path="x"), "a")
+    for number, parts in enumerate([(one, two), (one, three), (three, moved)]):
+        fuse([(part, 0.5) for part in parts], tmp_path / f"fused{number}")
+    assert read_card(tmp_path / "fused1").base_model_sha256 == "a"
+    other = with_base_hash(peft_folder(tmp_path / "other", 5, base_model_name_or_path=far), "b")
+    refused([(three, 1.0), (other, 1.0)], tmp_path / "out", "different base models")
+    # The third of three is compared with each of the others.
+    refused([(one, 1.0), (three, 1.0), (other, 1.0)], tmp_path / "out", "different base models")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +238,7 @@ def test_unlike_adapters_are_refused_with_the_difference(tmp_path):
         ({"use_dora": True}, "use_dora is set"),
         ({"bias": "all"}, "bias is 'all'"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save is set"),
+        ({"alora_invocation_tokens": [5]}, "alora_invocation_tokens is set"),
         ({"init_lora_weights": "pissa"}, "changes the base model"),
         ({"peft_type": "LOHA"}, "only LORA"),
         ({"some_future_trick": 1}, "some_future_trick is set"),
@@ -228,6 +264,14 @@ def test_damaged_folders_are_refused(tmp_path):
     refused([(one, 1.0)], out, "says r=4")
     write_config(one, r=True, lora_alpha=6)
     refused([(one, 1.0)], out, "r must be a whole number", AdapterDamaged)
+    for field, value in [
+        ("lora_alpha", None),
+        ("alpha_pattern", {"up_proj": "6"}),
+        ("alpha_pattern", {"(": 6}),
+        ("rank_pattern", ["up_proj"]),
+    ]:
+        write_config(one, **{"r": 3, "lora_alpha": 6, field: value})
+        refused([(one, 1.0)], out, f"adapter_config.json: {field}", AdapterDamaged)
     (one / "adapter_config.json").write_text("{")
     refused([(one, 1.0)], out, "not valid JSON", AdapterDamaged)
     two = peft_folder(tmp_path / "half", 1)

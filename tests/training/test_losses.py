@@ -137,6 +137,21 @@ def test_rao_kupper_probabilities_sum_to_one():
         assert sum(math.exp(-x.item()) for x in (win, lose, tie)) == pytest.approx(1.0)
 
 
+def test_rao_kupper_by_hand():
+    # h = 0.5, ν = 3: P(win) = 1/(1 + 3·e^−0.5) = 0.354661, P(loss) = 1/(1 + 3·e^0.5) = 0.168176
+    args = (double(-10.0), double(-15.0), double(-11.0), double(-11.0))
+    win, _, _ = preference_loss("rao_kupper_win", *args, beta=0.1, alpha=math.log(3))
+    assert win.item() == pytest.approx(1.036592, abs=1e-6)
+    tie, _, _ = preference_loss("rao_kupper_tie", *args, beta=0.1, alpha=math.log(3))
+    assert tie.item() == pytest.approx(0.739897, abs=1e-6)
+
+
+def test_a_very_wide_tie_band_keeps_its_loss_finite():
+    same = torch.tensor([-5.0])
+    tie, _, _ = preference_loss("rao_kupper_tie", same, same, same, same, beta=0.1, alpha=60.0)
+    assert tie.item() == pytest.approx(0.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", LOSS_NAMES)
 @pytest.mark.parametrize("label", [1.0, 0.75])
 def test_gradients_equal_finite_differences(name, label):
@@ -210,6 +225,9 @@ def test_extreme_margins_stay_finite():
         ("rao_kupper_tie", {"alpha": 0.0}, "above 0"),
         ("sigmoid", {"label_smoothing": 0.1}, "no option 'label_smoothing'"),
         ("sigmoid", {"beta": 0.0}, "beta must be above 0"),
+        ("sigmoid", {"beta": "strong"}, "beta must be a number"),
+        ("simpo", {"gamma": "wide", **options("orpo", 1)}, "gamma must be a number"),
+        ("sigmoid", {"label": "a"}, "label must be a number"),
         ("sigmoid", {"label": 1.2}, "label must lie between"),
         ("sigmoid", {"weight": -1.0}, "weight must be 0 or more"),
         ("sigmoid", {"weight": torch.ones(2)}, "weight must be a number or have shape"),
@@ -229,5 +247,9 @@ def test_bad_tensors_are_refused():
         preference_loss("sigmoid", one, double(-1.0, -2.0), one, one, beta=0.1)
     with pytest.raises(LossRefused, match="not finite"):
         preference_loss("sigmoid", one, double(math.nan), one, one, beta=0.1)
+    whole = torch.tensor([-1])
+    with pytest.raises(LossRefused, match="policy_chosen must be a tensor of floats"):
+        # Their arithmetic would cut a soft label of 0.5 down to 0.
+        preference_loss("sigmoid", whole, whole, whole, whole, beta=0.1, label=0.5)
     with pytest.raises(LossRefused, match="needs ref_chosen"):
         preference_loss("sigmoid", one, one, None, None, beta=0.1)

@@ -1,16 +1,20 @@
 """Which base model an adapter belongs to, told by SHA-256. No torch.
 
 ``adapter.json`` in an adapter folder names its base model's hash as ``base_model_sha256`` (or
-``base_model: {"sha256": ...}``); the engine refuses to load it on another base.
+``base_model: {"sha256": ...}``); what the engine saves has it in the metadata of the weights file.
+The engine refuses to load either on another base.
 """
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from training.engine.errors import BadRequest
 
-_NAMES = ("base_model_sha256", "base_model_hash", "base_sha256", "base_hash")
+BASE_SHA256 = "base_model_sha256"
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+_NAMES = (BASE_SHA256, "base_model_hash", "base_sha256", "base_hash")
 
 
 def base_model_sha256(path: Path) -> str:
@@ -29,31 +33,54 @@ def base_model_sha256(path: Path) -> str:
 
 
 def declared_base_hash(folder: Path) -> str | None:
-    """The base model's SHA-256 that the folder's ``adapter.json`` names, if it has one."""
-    try:
-        facts = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(facts, dict):
-        return None
-    nested = facts.get("base_model")
-    if isinstance(nested, dict):
-        facts = {**facts, **{f"base_model_{k}": v for k, v in nested.items()}}
-    for name in _NAMES:
-        if isinstance(facts.get(name), str) and facts[name]:
-            return str(facts[name]).removeprefix("sha256:")
+    """The base model's SHA-256 that ``adapter.json``, or else the weights file, names, if any."""
+    for facts in (_card(folder), _metadata(folder / "adapter_model.safetensors")):
+        for name in _NAMES:
+            if isinstance(facts.get(name), str) and facts[name]:
+                return str(facts[name]).removeprefix("sha256:")
     return None
 
 
-def check_base_hash(folder: Path, sha256: str) -> None:
+def _card(folder: Path) -> dict[str, Any]:
+    """The folder's ``adapter.json`` with a nested base model flattened; empty without one."""
+    try:
+        facts = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(facts, dict):
+        return {}
+    nested = facts.get("base_model")
+    if isinstance(nested, dict):
+        return {**facts, **{f"base_model_{k}": v for k, v in nested.items()}}
+    return facts
+
+
+def _metadata(weights: Path) -> dict[str, Any]:
+    """A safetensors file's own metadata; empty where it cannot be read."""
+    try:
+        with weights.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(size)) if size <= MAX_HEADER_BYTES else {}
+    except (OSError, ValueError):
+        return {}
+    found = header.get("__metadata__") if isinstance(header, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def check_base_hash(folder: Path, sha256: str, name: str | None = None) -> None:
     """Refuse an adapter that says it belongs to another base.
 
+    Args:
+        folder: the adapter's.
+        sha256: of the base model that is served.
+        name: what the message calls the adapter; its folder's name by default.
+
     Raises:
-        BadRequest: ``adapter.json`` names another base model's hash.
+        BadRequest: it names another base model's hash.
     """
     declared = declared_base_hash(folder)
     if declared is not None and declared != sha256:
         raise BadRequest(
-            f"adapter {folder.name} was made for the base model with SHA-256 {declared[:12]}…, "
+            f"{name or folder.name} was made for the base model with SHA-256 {declared[:12]}…, "
             f"this engine serves {sha256[:12]}…; train it again on this base or serve the other one"
         )

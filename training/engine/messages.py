@@ -75,7 +75,7 @@ class SamplingParams:
 
     Attributes:
         max_tokens: most new tokens; None means until the context is full.
-        temperature: 0 is greedy.
+        temperature: 0 (and below a millionth) is greedy.
         top_p: smallest set of tokens whose probability reaches this; 1 keeps all.
         top_k: keep this many of the likeliest tokens; -1 keeps all.
         seed: sequence i of the request draws from ``seed + i``; None is unrepeatable.

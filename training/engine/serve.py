@@ -105,7 +105,7 @@ def serve(
         EngineError: the engine cannot start.
     """
     prepare_process()
-    key = check_key(settings.key) if settings.key else new_key()
+    key = new_key() if settings.key is None else check_key(settings.key)
     check_base_folder(settings.base_model)
     lock = _lock(settings.state_dir)
     sock = _bind(settings)

@@ -5,17 +5,24 @@ import shutil
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 import tinker
 import torch
+from safetensors.torch import save_file
 from sdk_values import checkpoint_folder, datum, factors_of, plain_model, tokens
-from serving import EngineProcess
+from serving import EngineProcess, engine_in_thread
 from tinker import types
+from tiny import make_tiny
 
 from training.engine.hashes import base_model_sha256
+from training.engine.protocol.checkpoint import Checkpoint
 from training.engine.protocol.store import Store
 from training.engine.settings import EngineSettings
+
+SAMPLE = {"seq_id": 99, "num_samples": 1, "sampling_params": {"max_tokens": 1}}
+SAMPLE["prompt"] = {"chunks": [{"type": "encoded_text", "tokens": [5, 6]}]}
 
 
 def train(model, steps, first=0):
@@ -54,6 +61,15 @@ def test_a_state_loads_into_an_existing_model(running, client, tiny):
     train(model, 2, first=2)
     model.load_state_with_optimizer(path).result()
     assert same(saved(running, model), wanted)
+
+
+def test_after_loading_another_state_its_rank_and_switches_are_told(running, client, tiny):
+    narrow = client.create_lora_training_client(str(tiny), rank=2, train_mlp=False).result()
+    model = client.create_lora_training_client(str(tiny), rank=4).result()
+    model.load_state(narrow.save_state("narrow").result().path).result()
+    path = model.save_state("after").result().path
+    told = client.create_rest_client().get_weights_info_by_tinker_path(path).result()
+    assert (told.lora_rank, told.train_mlp, told.train_attn) == (2, False, True)
 
 
 def test_run_metadata_and_listings_tell_what_was_saved(running, client, tiny):
@@ -128,6 +144,67 @@ def test_a_deleted_checkpoint_is_no_longer_sampled_from(running, client, tiny):
     client.create_rest_client().delete_checkpoint_from_tinker_path(path).result()
     with pytest.raises(tinker.NotFoundError):
         sampler.compute_logprobs(prompt).result()
+
+
+def test_what_is_being_sampled_from_a_deleted_checkpoint_is_finished(running, client, tiny):
+    model = client.create_lora_training_client(str(tiny), rank=2).result()
+    path = model.save_weights_for_sampler("going").result().path
+    sampler = client.create_sampling_client(model_path=path).result()
+    prompt = types.ModelInput.from_ints([5, 6, 7])
+    sampler.compute_logprobs(prompt).result()
+    long = types.SamplingParams(max_tokens=400, stop=[], seed=1)
+    futures = [sampler.sample(prompt, 8, long) for _ in range(8)]
+    time.sleep(0.2)
+    client.create_rest_client().delete_checkpoint_from_tinker_path(path).result()
+    for future in futures:
+        assert [len(s.tokens) for s in future.result().sequences] == [400] * 8
+
+
+def test_sampler_weights_in_memory_are_bounded_by_their_size(base, tmp_path, monkeypatch):
+    from training.engine.compute import models as module
+    from training.engine.messages import LoraChoice
+
+    models = module.Models(base, tmp_path / "parked", 10**9)
+    folders = []
+    for name in ("one", "two", "three"):
+        models.create(name, LoraChoice(4, 8.0))
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        models.files(name, optimizer=False).write(folders[-1])
+    size = models.get("one").lora.flat.nbytes
+    monkeypatch.setattr(module, "FACTORS_BUDGET_BYTES", 2 * size)
+    for folder in folders:
+        with models.sampling_from(str(folder)):
+            pass
+    assert list(models._weights) == [str(folders[1]), str(folders[2])]
+
+
+def test_what_was_saved_on_another_base_of_the_same_name_and_shape_is_refused(tmp_path):
+    folder = make_tiny(tmp_path / "base", seed=1)
+    settings = EngineSettings(base_model=folder, state_dir=tmp_path / "state", adapters=())
+    with engine_in_thread(settings) as running:
+        client = running.client()
+        model = client.create_lora_training_client(str(folder), rank=2).result()
+        train(model, 1)
+        path = model.save_state("state").result().path
+        snapshot = model.save_weights_and_get_sampling_client().result()
+    make_tiny(folder, seed=2)
+    with engine_in_thread(settings) as running:
+        client = running.client()
+        for make in (
+            lambda: client.create_sampling_client(model_path=path),
+            lambda: client.create_training_client_from_state(path),
+        ):
+            with pytest.raises(tinker.BadRequestError, match="made for the base"):
+                make().result()
+        # What the clients of before still know of: a private snapshot, a model in training.
+        for request, body in [
+            ("/asample", {"sampling_session_id": snapshot._sampling_session_id, **SAMPLE}),
+            ("/optim_step", {"model_id": model.model_id, "seq_id": 99, "adam_params": {}}),
+        ]:
+            told = running.post(request, body).json()
+            told = running.post("/retrieve_future", {"request_id": told["request_id"]}).json()
+            assert "made for the base" in told["error"], request
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "neox", "gpt2"])
@@ -273,12 +350,22 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(running, client, tiny, adap
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
         ({"r": 16}, "rank"),
+        ({"r": "2"}, "r must be a whole number"),
+        ({"lora_alpha": None}, "lora_alpha must be"),
+        ({"alpha_pattern": {"(": 1}}, "alpha_pattern"),
+        ({"alora_invocation_tokens": [5]}, "alora_invocation_tokens"),
+        ({"init_lora_weights": "pissa"}, "pissa"),
         ({"peft_type": "IA3"}, "LORA"),
     ]:
         (folder / "adapter_config.json").write_text(json.dumps({**config, **change}))
         with pytest.raises(tinker.RequestFailedError, match=message):
             client.create_training_client_from_state(path).result()
     (folder / "adapter_config.json").write_text(json.dumps(config))
+    factors = factors_of(folder)
+    next(iter(factors.values()))[0, 0] = float("nan")
+    save_file(factors, folder / "adapter_model.safetensors")
+    with pytest.raises(tinker.RequestFailedError, match="inf or NaN"):
+        client.create_training_client_from_state(path).result()
     (folder / "adapter_model.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(tinker.RequestFailedError, match="cannot be read"):
         client.create_training_client_from_state(path).result()
@@ -428,24 +515,40 @@ def test_kill_9_while_overwriting_leaves_the_old_or_the_new_checkpoint_whole(tin
             engine.kill()
 
 
+def publish(store: Store, text: str, overwrite: bool = False) -> Checkpoint:
+    folder = store.begin()
+    (folder / "f").write_text(text)
+    return store.publish(
+        folder,
+        "r:train:0",
+        "weights",
+        "n",
+        facts={"base_model": "base"},
+        user_metadata=None,
+        ttl_seconds=None,
+        overwrite=overwrite,
+    )
+
+
+def test_a_checkpoint_saved_anew_just_as_the_old_one_expires_is_kept(tmp_path, monkeypatch):
+    store = Store(tmp_path, (), "base")
+    old = publish(store, "old")
+    store._rewrite(replace(old, expires=old.created))
+    load = store._load
+
+    def overtaken(place):
+        found = load(place)
+        monkeypatch.undo()
+        publish(store, "new", overwrite=True)
+        return found
+
+    monkeypatch.setattr(store, "_load", overtaken)
+    assert (store.get(old.path).folder / "f").read_text() == "new"
+
+
 def test_a_crash_between_writing_and_publishing_leaves_the_old_checkpoint(tmp_path):
     store = Store(tmp_path, (), "base")
-
-    def save(text, overwrite=False):
-        folder = store.begin()
-        (folder / "f").write_text(text)
-        return store.publish(
-            folder,
-            "r:train:0",
-            "weights",
-            "n",
-            facts={"base_model": "base"},
-            user_metadata=None,
-            ttl_seconds=None,
-            overwrite=overwrite,
-        )
-
-    old = save("old")
+    old = publish(store, "old")
     # The new version is in place but not yet named by the pointer: as after a kill there.
     half = old.folder.parent / "v-half"
     half.mkdir()
@@ -454,5 +557,5 @@ def test_a_crash_between_writing_and_publishing_leaves_the_old_checkpoint(tmp_pa
     again = Store(tmp_path, (), "base")
     assert (again.get(old.path).folder / "f").read_text() == "old"
     assert not half.exists()
-    assert (save("new", overwrite=True).folder / "f").read_text() == "new"
+    assert (publish(store, "new", overwrite=True).folder / "f").read_text() == "new"
     assert not old.folder.exists()

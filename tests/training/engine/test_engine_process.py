@@ -78,9 +78,22 @@ def test_a_broken_base_model_and_a_bad_key_are_one_line_too(tiny, tmp_path):
     assert done.returncode == 1
     assert "config.json cannot be read" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    done = run_engine_command(f"--base-model={tiny}", f"--state={tmp_path / 's'}", "--key=secret")
+    for key in ("secret", ""):
+        done = run_engine_command(
+            "--port=0", f"--base-model={tiny}", f"--state={tmp_path / 's'}", f"--key={key}"
+        )
+        assert done.returncode == 1
+        assert "tml-" in done.stderr
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta"])
+def test_a_device_that_is_not_there_is_one_line(tiny, tmp_path, device):
+    done = run_engine_command(
+        "--port=0", f"--base-model={tiny}", f"--state={tmp_path / 's'}", f"--device={device}"
+    )
     assert done.returncode == 1
-    assert "tml-" in done.stderr
+    assert f"device {device}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -144,6 +144,24 @@ def test_unknown_loss_options_are_refused(model):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -1.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("eps", -1e-9),
+        ("weight_decay", float("nan")),
+        ("grad_clip_norm", -1.0),
+    ],
+)
+def test_bad_optimiser_settings_are_refused_by_name(model, name, value):
+    with pytest.raises(tinker.BadRequestError, match=name):
+        model.optim_step(types.AdamParams(**{name: value})).result()
+
+
+@pytest.mark.parametrize(
     ("params", "message"),
     [
         ({"temperature": -1}, "temperature"),
@@ -208,10 +226,69 @@ def test_paths_that_lead_nowhere_or_out_are_refused(client, path, error):
         client.create_training_client_from_state(path).result()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "", "x" * 300, "nul\0", "a b"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", ".hidden", "", "x" * 300, "nul\0", "a b", "line\n"]
+)
 def test_checkpoint_names_that_are_no_names_are_refused(running, model, name):
     with pytest.raises(tinker.BadRequestError, match="checkpoint name"):
         model.save_weights_for_sampler(name or " ").result()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"session_id": "line\n", "sampling_session_seq_id": 1},
+        {"session_id": "../x", "sampling_session_seq_id": 1},
+        {"session_id": "s", "sampling_session_seq_id": 10**300},
+        {"session_id": "s", "sampling_session_seq_id": -1},
+    ],
+)
+def test_ids_that_cannot_be_file_names_are_refused(running, tiny, body):
+    reply = running.post("/create_sampling_session", {**body, "base_model": str(tiny)})
+    assert reply.status_code == 400
+    assert "session" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**30 - 1])
+def test_a_training_request_without_its_number_is_refused(running, client, tiny, number):
+    from training.engine.protocol.wire import pb
+
+    model = client.create_lora_training_client(str(tiny), rank=2).result()
+    message = pb.ForwardBackwardRequest(model_id=model.model_id, loss_fn="cross_entropy")
+    message.seq_id = number
+    item = message.data.add()
+    item.model_input.add().encoded_text.tokens = b"\5\0\0\0"
+    target = item.loss_fn_inputs["target_tokens"]
+    target.dtype, target.dense = 3, b"\6\0\0\0"
+    target.shape.append(1)
+    reply = running.post("/forward_backward", content=message.SerializeToString())
+    assert reply.status_code == (200 if number > 0 else 400), reply.text
+    if number <= 0:
+        assert "seq_id" in reply.json()["detail"]
+
+
+def test_a_number_that_no_float_holds_is_refused(running, model):
+    # By hand, because the SDK would not write it.
+    body = f'{{"model_id": "{model.model_id}", "seq_id": 99, '
+    body += '"adam_params": {"learning_rate": 1' + "0" * 400 + "}}"
+    reply = running.post("/optim_step", content=body.encode())
+    assert reply.status_code == 400
+    assert "learning_rate" in reply.json()["detail"]
+
+
+def test_a_bug_in_the_engine_is_told_at_once_and_not_repeated_for_minutes(
+    client, tiny, monkeypatch
+):
+    from training.engine.protocol.registry import Registry
+
+    sampler = client.create_sampling_client(base_model=str(tiny)).result()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Registry, "sampler", broken)
+    with pytest.raises(tinker.BadRequestError, match="ZeroDivisionError: a bug"):
+        sampler.compute_logprobs(types.ModelInput.from_ints([5, 6])).result(timeout=20)
 
 
 def test_a_name_that_is_taken_fails_unless_overwritten(model):

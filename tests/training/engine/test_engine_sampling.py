@@ -9,7 +9,8 @@ from tiny import make_tiny
 
 from training.engine.compute.base import BaseModel
 from training.engine.compute.picking import Numbers, Settings, pick
-from training.engine.compute.sampling import sample_now
+from training.engine.compute.sampling import Cohort, sample_now
+from training.engine.compute.tasks import rows_of
 from training.engine.messages import SampleRequest, SamplingParams
 
 
@@ -89,6 +90,28 @@ def test_draws_follow_the_filtered_and_renormalised_distribution(params, allowed
     wanted = wanted / wanted.sum()
     assert set(drawn.tolist()) <= allowed
     torch.testing.assert_close(counts, wanted, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-40, 1e-20, 1e-7])
+def test_a_temperature_near_zero_takes_the_likeliest_token(base, temperature):
+    prompt = tokens(3, 10)
+    cold, greedy = sample_now(
+        base,
+        [
+            request(prompt, max_tokens=8, temperature=t, seed=1, stop_at_eos=False)
+            for t in (temperature, 0.0)
+        ],
+    )
+    assert cold.sequences[0].tokens.tolist() == greedy.sequences[0].tokens.tolist()
+
+
+def test_a_stop_text_is_looked_for_in_the_text_as_it_is(base, tokenizer, monkeypatch):
+    monkeypatch.setattr(base.tokenizer, "clean_up_tokenization_spaces", True)
+    _, (row,) = rows_of(base, request([5], stop_texts=(" .",)))
+    row.tokens = tokenizer.encode("it ends .")
+    cohort = Cohort.__new__(Cohort)
+    cohort.base = base
+    assert cohort._text_stop(row), "some tokenizers' cleaning would join the two"
 
 
 def test_a_low_top_k_over_a_flat_distribution_is_still_honoured():

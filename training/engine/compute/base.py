@@ -36,14 +36,15 @@ class BaseModel:
             threads: CPU threads for torch; None takes one a core.
 
         Raises:
-            EngineError: the folder is not a causal language model that can be served.
+            EngineError: the folder is not a causal language model that can be served, or the
+                device is not there.
         """
         if threads:
             torch.set_num_threads(threads)
         else:
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
         self.path = path
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device)
         self.model, self.tokenizer = _load(path)
         self.model.to(self.device)
         if (
@@ -84,6 +85,17 @@ class BaseModel:
     def logits(self, ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """Float32 logits (batch, positions, vocabulary) for token ids (batch, n)."""
         return self.model(input_ids=ids, **kwargs).logits.float()
+
+
+def _device(name: str | None) -> torch.device:
+    """The device, tried out, because torch knows many names for what is not there."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EngineError(f"device {name}: cannot be used here: {first:.120}") from error
+    return device
 
 
 def _load(path: Path) -> tuple[Any, Any]:

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from training.engine.compute.base import BaseModel
 from training.engine.compute.lora import Shape
 from training.engine.errors import BadRequest, NotFound
-from training.engine.hashes import check_base_hash
+from training.engine.hashes import BASE_SHA256, check_base_hash
+from training.peft_files import rank_and_scale, why_not_plain
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -35,16 +36,19 @@ class AdapterFiles:
     Attributes:
         tensors: factors under PEFT's names.
         config: what goes into ``adapter_config.json``.
+        base_sha256: of the base model that the adapter belongs to.
         optimizer: AdamW's moments, or None to leave them out.
     """
 
     tensors: Mapping[str, torch.Tensor]
     config: Mapping[str, Any]
+    base_sha256: str
     optimizer: Mapping[str, torch.Tensor] | None = None
 
     def write(self, folder: Path) -> None:
         """Write all files into an existing folder and flush them to the disk."""
-        save_file(dict(self.tensors), folder / WEIGHTS, metadata={"format": "pt"})
+        metadata = {"format": "pt", BASE_SHA256: self.base_sha256}
+        save_file(dict(self.tensors), folder / WEIGHTS, metadata=metadata)
         if self.optimizer is not None:
             save_file(dict(self.optimizer), folder / OPTIMIZER)
         text = json.dumps(self.config, indent=2, sort_keys=True)
@@ -122,10 +126,16 @@ def read_adapter(base: BaseModel, folder: Path) -> StoredAdapter:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         raw = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
-        raise NotFound(f"{error.filename}: no such file; the adapter is not complete") from error
-    except (ValueError, SafetensorError) as error:
+        raise NotFound(
+            f"{error.filename}: no such file; the adapter was deleted or is not complete"
+        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
         raise BadRequest(f"{folder.name}: the adapter's files cannot be read: {error}") from error
-    _check_plain_lora(folder, config)
+    if not isinstance(config, dict):
+        raise BadRequest(f"{folder.name}/{CONFIG}: must be a JSON object")
+    reason = why_not_plain(config)
+    if reason is not None:
+        raise BadRequest(f"{folder.name}/{CONFIG}: {reason}; the engine takes plain LoRA only")
     check_base_hash(folder, base.facts.sha256)
     pairs: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in raw.items():
@@ -135,6 +145,8 @@ def read_adapter(base: BaseModel, folder: Path) -> StoredAdapter:
                 f"{folder.name}/{WEIGHTS}: {key} fits no linear layer of {base.facts.name}; "
                 "the adapter was made for another model"
             )
+        if not bool(torch.isfinite(tensor).all()):
+            raise BadRequest(f"{folder.name}/{WEIGHTS}: {key} holds inf or NaN")
         pairs.setdefault(match.group(1), {})[match.group(2)] = tensor.float()
     shapes, tensors = {}, {}
     for path in (p for p in base.layers if p in pairs):
@@ -145,17 +157,6 @@ def read_adapter(base: BaseModel, folder: Path) -> StoredAdapter:
         raise BadRequest(f"{folder.name}/{WEIGHTS}: holds no LoRA factors")
     widest = max(shapes.values(), key=lambda s: s.rank)
     return StoredAdapter(shapes, tensors, widest.rank, widest.scale * widest.rank)
-
-
-def _check_plain_lora(folder: Path, config: Mapping[str, Any]) -> None:
-    where = f"{folder.name}/{CONFIG}"
-    if str(config.get("peft_type", "LORA")).upper() != "LORA":
-        raise BadRequest(f"{where}: peft_type is {config['peft_type']}; only LORA is supported")
-    if config.get("bias", "none") != "none":
-        raise BadRequest(f"{where}: bias is {config['bias']!r}; only 'none' is supported")
-    for name in ("use_dora", "modules_to_save", "trainable_token_indices", "layer_replication"):
-        if config.get(name):
-            raise BadRequest(f"{where}: {name} is set; the engine supports plain LoRA only")
 
 
 def _shape(
@@ -176,20 +177,13 @@ def _shape(
             f"{folder.name}/{WEIGHTS}: {path} has factors of shape {found}, the base model needs "
             f"{wanted}; the adapter was made for another model"
         )
-    declared = _pattern(config.get("rank_pattern"), path, config.get("r"))
+    try:
+        declared, scale = rank_and_scale(config, path)
+    except ValueError as error:
+        raise BadRequest(f"{folder.name}/{CONFIG}: {error}") from error
     if declared != rank:
         raise BadRequest(f"{folder.name}/{CONFIG}: r is {declared}, but {path} has rank {rank}")
-    alpha = float(_pattern(config.get("alpha_pattern"), path, config.get("lora_alpha", rank)))
-    scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
     return Shape(rank, layer.in_features, layer.out_features, scale)
-
-
-def _pattern(patterns: Mapping[str, Any] | None, path: str, default: Any) -> Any:
-    """PEFT's rule: the first pattern that matches the path's end, else the default."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", path):
-            return value
-    return default
 
 
 def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:

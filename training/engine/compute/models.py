@@ -26,6 +26,7 @@ from training.engine.errors import NotFound
 from training.engine.messages import LoraChoice
 
 MERGED_BUDGET_BYTES = 128 * 1024 * 1024
+FACTORS_BUDGET_BYTES = 128 * 1024 * 1024
 
 
 class Models:
@@ -71,10 +72,10 @@ class Models:
         model.load_optimizer(moments)
         return self._add(model_id, model)
 
-    def replace(self, model_id: str, folder: Path, *, optimizer: bool) -> None:
+    def replace(self, model_id: str, folder: Path, *, optimizer: bool) -> TrainModel:
         """Load a saved adapter into an existing model (layers and ranks may change with it)."""
         self.get(model_id)
-        self.create_from(model_id, folder, optimizer=optimizer)
+        return self.create_from(model_id, folder, optimizer=optimizer)
 
     def get(self, model_id: str) -> TrainModel:
         """The model, brought back from disk if it was parked.
@@ -94,6 +95,7 @@ class Models:
         return AdapterFiles(
             model.lora.tensors(),
             peft_config(self.base, model.lora.shapes),
+            self.base.facts.sha256,
             model.optimizer_tensors() if optimizer else None,
         )
 
@@ -115,6 +117,7 @@ class Models:
         AdapterFiles(
             model.lora.tensors(),
             peft_config(self.base, model.lora.shapes),
+            self.base.facts.sha256,
             model.optimizer_tensors(),
         ).write(temporary)
         save_file({"grad": model.lora.grad.cpu()}, temporary / "gradient.safetensors")
@@ -191,8 +194,9 @@ class Models:
             lora.load(stored.tensors)
             self._weights[key] = lora
         self._weights.move_to_end(key)
-        while len(self._weights) > 64:
-            self._weights.popitem(last=False)
+        excess = sum(w.nbytes for w in self._weights.values()) - FACTORS_BUDGET_BYTES
+        while excess > 0 and len(self._weights) > 1:
+            excess -= self._weights.popitem(last=False)[1].nbytes
         merged = self._merged_weights(key, lora)
         if merged is None:
             return switched_on(self.base.layers, lora)
@@ -215,9 +219,3 @@ class Models:
                 self._merged.popitem(last=False)
         self._merged.move_to_end(key)
         return merged
-
-    def forget(self, folder: Path) -> None:
-        """Drop cached weights of a folder that was deleted."""
-        for key in [k for k in self._weights if (k.rpartition("#")[0] or k) == str(folder)]:
-            self._weights.pop(key, None)
-            self._merged.pop(key, None)

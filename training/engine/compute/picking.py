@@ -14,6 +14,8 @@ from training.engine.messages import SamplingParams
 
 BLOCK = 64
 TRIES = 3
+COLDEST = 1e-6
+"""Below it a row is greedy: dividing by less would leave float32."""
 
 
 class Numbers:
@@ -55,7 +57,7 @@ class Settings:
     def of(cls, params: list[SamplingParams], vocab: int, device: torch.device) -> "Settings":
         """Tensors for the rows' parameters."""
         k = [p.top_k if 0 < p.top_k < vocab else vocab for p in params]
-        greedy = [p.temperature == 0 or kk == 1 for p, kk in zip(params, k, strict=True)]
+        greedy = [p.temperature < COLDEST or kk == 1 for p, kk in zip(params, k, strict=True)]
         filtered = any(
             not g and (p.top_p < 1 or kk < vocab)
             for p, kk, g in zip(params, k, greedy, strict=True)

@@ -176,7 +176,9 @@ class Cohort:
         """Whether the decoded tail has a stop text (token borders need not match the text's)."""
         texts = row.task.request.params.stop_texts
         tail = row.tokens[-(max(len(t.encode()) for t in texts) + 4) :]
-        decoded = self.base.tokenizer.decode(tail, skip_special_tokens=False)
+        decoded = self.base.tokenizer.decode(
+            tail, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         return any(text in decoded for text in texts)
 
     # Composition

@@ -8,7 +8,7 @@ from pathlib import Path
 from training.engine.protocol.checkpoint import ADAPTER_PREFIX, Checkpoint
 from training.engine.protocol.files import read_json
 
-_FOLDER = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 class AdapterFolders:
@@ -20,7 +20,9 @@ class AdapterFolders:
 
     def find(self, persona: str, kind: str, name: str) -> Checkpoint | None:
         """The adapter folder of this persona and id in the first root that has it."""
-        if kind == "external_weights" or not (_FOLDER.match(persona) and _FOLDER.match(name)):
+        if kind == "external_weights" or not (
+            _FOLDER.fullmatch(persona) and _FOLDER.fullmatch(name)
+        ):
             return None
         for root in self._roots:
             found = self._at(root / persona / name, persona, kind)
@@ -61,7 +63,7 @@ class AdapterFolders:
             for config in root.glob("*/*/adapter_config.json"):
                 folder, persona = config.parent, config.parent.parent.name
                 wanted = run is None or run == f"{ADAPTER_PREFIX}{persona}"
-                legal = _FOLDER.match(persona) and _FOLDER.match(folder.name)
+                legal = _FOLDER.fullmatch(persona) and _FOLDER.fullmatch(folder.name)
                 if not wanted or not legal or (persona, folder.name) in seen:
                     continue
                 seen.add((persona, folder.name))

@@ -88,38 +88,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": detail}, status_code=error.status_code)
 
 
-async def _surprise(request: Request, error: Exception) -> Response:
-    """A bug: 500 would be repeated for five minutes, so it is told as a bad request."""
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+async def _surprise(_: Request, error: Exception) -> Response:
+    """A bug: 500 would be repeated for five minutes, so it is told as a bad request.
+
+    Starlette raises the error again once this reply is sent, and the server logs it.
+    """
     detail = f"the engine failed on this request ({type(error).__name__}: {error}); see its log"
     return JSONResponse({"detail": detail}, status_code=400)
-
-
-class Catch:
-    """Turns whatever a route raises into a JSON reply."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; on a failure before the reply began, reply with the failure."""
-        started = False
-
-        async def note(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note)
-        except EngineError as error:
-            if started:
-                raise
-            await (await _engine_error(Request(scope), error))(scope, receive, send)
-        except Exception as error:
-            if started or scope["type"] != "http":
-                raise
-            await (await _surprise(Request(scope), error))(scope, receive, send)
 
 
 def build(requests: Requests, key: str) -> tuple[ASGIApp, Gate]:
@@ -135,11 +110,15 @@ def build(requests: Requests, key: str) -> tuple[ASGIApp, Gate]:
     app = Starlette(
         routes=[*routes.routes(), *listings.routes(), *(Route(p, healthz) for p in OPEN_PATHS)],
         lifespan=lifespan,
-        exception_handlers={EngineError: _engine_error, HTTPException: _http_error},
+        exception_handlers={
+            EngineError: _engine_error,
+            HTTPException: _http_error,
+            Exception: _surprise,
+        },
     )
     app.state.requests = requests
     app.state.downloads = Downloads()
-    gate = Gate(Catch(app), key, requests.settings.max_body_bytes)
+    gate = Gate(app, key, requests.settings.max_body_bytes)
     return gate, gate
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from training.engine.errors import BadRequest
+from training.engine.protocol.files import now
 
 KINDS = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
 ADAPTER_PREFIX = "adapter-"
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:@+=,-]{0,199}$")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+=,-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Checkpoint:
         return f"tinker://{self.run}/{self.kind}/{self.name}"
 
     @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= now()
+
+    @property
     def key(self) -> str:
         """Identifies the very weights: changes when they do."""
         return f"{self.folder}#{self.created.timestamp()}"
@@ -76,7 +82,7 @@ def parse_path(path: str) -> tuple[str, str, str]:
     """
     run, kind, name = ([*path.removeprefix("tinker://").split("/"), "", ""])[:3]
     whole = f"tinker://{run}/{kind}/{name}"
-    if path != whole or kind not in KINDS or not _NAME.match(name) or not run_ok(run):
+    if path != whole or kind not in KINDS or not _NAME.fullmatch(name) or not run_ok(run):
         raise BadRequest(
             f"{path!r} is no checkpoint path; expected tinker://<run>/<{'|'.join(KINDS)}>/<name>"
         )
@@ -89,7 +95,7 @@ def check_name(name: str) -> str:
     Raises:
         BadRequest: it is not.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise BadRequest(
             f"checkpoint name {name!r}: use 1 to 200 letters, digits or _ . : @ + = , - and begin "
             "with a letter, digit or _"
@@ -99,4 +105,4 @@ def check_name(name: str) -> str:
 
 def run_ok(run: str) -> bool:
     """Whether a training run may be called so."""
-    return bool(_NAME.match(run))
+    return bool(_NAME.fullmatch(run))

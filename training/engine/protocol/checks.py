@@ -129,7 +129,7 @@ def adam_params(fields: Fields) -> AdamParams:
         beta2=adam.number("beta2", 0.95, low=0, high=1 - 1e-9),
         eps=adam.number("eps", 1e-12, low=0),
         weight_decay=adam.number("weight_decay", 0.0, low=0),
-        grad_clip_norm=adam.number("grad_clip_norm", 0.0),
+        grad_clip_norm=adam.number("grad_clip_norm", 0.0, low=0),
     )
 
 

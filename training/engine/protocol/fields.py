@@ -1,19 +1,19 @@
 """Reading JSON requests: every field by its type, every mistake named. Knows no meanings."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from training.engine.errors import BadRequest
 
 _MISSING = object()
+MAX_NUMBER = 1.7e308
 
 
 class Fields:
     """A JSON object whose fields are read by type.
 
-    A field that is null counts as missing, as the SDK leaves such fields out.
+    A field that is null counts as missing, as the SDK leaves such fields out; not so a number.
     """
 
     def __init__(self, value: Any, where: str = ""):
@@ -80,11 +80,14 @@ class Fields:
         high: float | None = None,
     ) -> Any:
         """A finite number within bounds."""
+        if name in self._value and self._value[name] is None:
+            # The SDK leaves out what was not set, so this was NaN or inf, which JSON lacks.
+            raise BadRequest(f"{self._where}{name}: null (or NaN, or inf) is not a finite number")
         value = self._typed(name, default, (int, float), "a number")
         if value is default:
             return value
-        if not math.isfinite(value):
-            raise BadRequest(f"{self._where}{name}: {value} is not a finite number")
+        if not -MAX_NUMBER <= value <= MAX_NUMBER:
+            raise BadRequest(f"{self._where}{name}: {value!r:.80} is not a finite number")
         self._bounds(name, value, low, high)
         return float(value)
 

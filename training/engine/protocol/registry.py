@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from training.engine.errors import BadRequest, NotFound
 from training.engine.protocol.files import now, read_json, write_json
 
-_ID = re.compile(r"^[A-Za-z0-9_-]{1,128}$")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Registry:
         Raises:
             BadRequest: a malformed id, or the session is finished.
         """
-        if not _ID.match(session_id):
+        if not _ID.fullmatch(session_id):
             raise BadRequest(f"session_id {session_id!r}: letters, digits, _ and - only")
         session = self.sessions.records.get(session_id)
         if session is None:

@@ -8,7 +8,7 @@ from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Reply
 from training.engine.protocol.registry import Sampler
-from training.engine.protocol.service import Service
+from training.engine.protocol.service import MAX_SEQ, Service
 from training.engine.protocol.wire import CONTENT_TYPE, encode_sample
 
 
@@ -18,7 +18,7 @@ class SamplingRequests(Service):
     def create_sampler(self, body: Fields) -> dict[str, Any]:
         """POST create_sampling_session."""
         session = self.registry.session(body.text("session_id"))
-        number = body.integer("sampling_session_seq_id", low=0)
+        number = body.integer("sampling_session_seq_id", low=0, high=MAX_SEQ)
         path = body.text("model_path", None)
         if path is not None:
             self.loadable(path)
@@ -46,7 +46,7 @@ class SamplingRequests(Service):
         if sampler_id is None:
             raise BadRequest("sampling_session_id is missing; create a sampling session first")
         sampler = self.registry.sampler(sampler_id)
-        seq_id = body.integer("seq_id", low=0)
+        seq_id = body.integer("seq_id", low=0, high=MAX_SEQ)
         request = checks.sample_request(self.facts, body, self._weights_of(sampler))
         request_id = f"{sampler_id}:{seq_id}"
 

@@ -12,7 +12,7 @@ from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Reply, failure, json_reply
 from training.engine.protocol.registry import Sampler
-from training.engine.protocol.service import Service
+from training.engine.protocol.service import MAX_SEQ, Service
 
 
 class SavingRequests(Service):
@@ -22,7 +22,7 @@ class SavingRequests(Service):
         """POST save_weights, save_weights_for_sampler (named), save_weights_external."""
         model_id = body.text("model_id")
         run = self.live_run(model_id)
-        seq_id = body.integer("seq_id", low=1)
+        seq_id = body.integer("seq_id")
         name = check_name(body.text("path", None) or f"checkpoint-{seq_id:06d}")
         overwrite = body.flag("overwrite", False)
         ttl = body.integer("ttl_seconds", None, low=1, high=10 * 366 * 86400)
@@ -56,7 +56,7 @@ class SavingRequests(Service):
         """POST save_weights_for_sampler without a name: private weights for one new sampler."""
         model_id = body.text("model_id")
         run = self.live_run(model_id)
-        number = body.integer("sampling_session_seq_id", low=0)
+        number = body.integer("sampling_session_seq_id", low=0, high=MAX_SEQ)
         sampler_id = f"{run.session_id}:sample:{number}"
 
         def begin_folder() -> Path:
@@ -81,7 +81,7 @@ class SavingRequests(Service):
         def start(request_id: str) -> None:
             self._save(request_id, model_id, begin_folder, publish, False)
 
-        return self.accept(model_id, body.integer("seq_id", low=1), start)
+        return self.accept(model_id, body.integer("seq_id"), start)
 
     def _save(
         self,

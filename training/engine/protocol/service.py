@@ -23,6 +23,8 @@ from training.engine.settings import EngineSettings
 
 RECORD_TTL = timedelta(days=30)
 PRUNE_EVERY = timedelta(hours=6)
+MAX_SEQ = 2**53
+"""Largest number of a model, a sampler or a request: what JSON carries exactly."""
 
 
 class Compute(Protocol):
@@ -119,6 +121,8 @@ class Service:
     def accept(self, model_id: str, seq_id: int, start: Callable[[str], None]) -> dict[str, Any]:
         """Queue a training request under its number, once."""
         run = self.live_run(model_id)
+        if not 1 <= seq_id <= MAX_SEQ:  # 0 is the model's own creation
+            raise BadRequest(f"seq_id: {seq_id} is out of range, must be from 1 to {MAX_SEQ}")
         request_id = f"{model_id}:{seq_id}"
 
         def begin() -> None:
@@ -149,7 +153,7 @@ class Service:
                 f"{path} is an export for download; load its weights/ checkpoint instead"
             )
         self.check_base(str(checkpoint.facts["base_model"]))
-        check_base_hash(checkpoint.folder, self.facts.sha256)
+        check_base_hash(checkpoint.folder, self.facts.sha256, path)
         return checkpoint
 
     # The end of things
@@ -161,9 +165,8 @@ class Service:
             self.compute.cancel(task)
 
     def delete_checkpoint(self, path: str) -> None:
-        """Remove a checkpoint from the disk and its weights from the compute's memory."""
-        folder = self.store.delete(path).folder
-        self.compute.submit("", lambda models: models.forget(folder), lambda _value, _error: None)
+        """Remove a checkpoint from the disk; what is being sampled from it is finished."""
+        self.store.delete(path)
 
     def finish_session(self, session_id: str) -> None:
         """Free what a session's client used: models, private snapshots, unfinished samples."""

@@ -35,7 +35,7 @@ class Store:
     def __init__(self, root: Path, adapters: Sequence[Path], base_model: str):
         self._root = root
         self._adapters = AdapterFolders(adapters, base_model)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._temporary = root / ".tmp"
         self._sweep_leftovers()
 
@@ -127,10 +127,22 @@ class Store:
         write_json(place / POINTER, value)
 
     def _read(self, place: Path) -> Checkpoint | None:
+        """The checkpoint at a place; one past its time is removed and not there."""
+        checkpoint = self._load(place)
+        if checkpoint is None or not checkpoint.expired:
+            return checkpoint
+        with self._lock:
+            checkpoint = self._load(place)  # by now another thread may have saved a new one
+            if checkpoint is not None and checkpoint.expired:
+                self._remove(place)
+                return None
+            return checkpoint
+
+    def _load(self, place: Path) -> Checkpoint | None:
         value = read_json(place / POINTER)
         if value is None:
             return None
-        checkpoint = Checkpoint(
+        return Checkpoint(
             **{
                 **value,
                 "folder": place / value["folder"],
@@ -138,10 +150,6 @@ class Store:
                 "expires": datetime.fromisoformat(value["expires"]) if value["expires"] else None,
             }
         )
-        if checkpoint.expires is not None and checkpoint.expires <= now():
-            self._remove(place)
-            return None
-        return checkpoint
 
     # Finding
 

@@ -8,8 +8,10 @@ from training.engine.protocol import checks
 from training.engine.protocol.checkpoint import Checkpoint
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.futures import Reply, json_reply
-from training.engine.protocol.service import Service
+from training.engine.protocol.service import MAX_SEQ, Service
 from training.engine.protocol.wire import CONTENT_TYPE, ForwardBackward, encode_forward_backward
+
+SWITCHES = ("train_attn", "train_mlp", "train_unembed")
 
 
 class TrainingRequests(Service):
@@ -47,7 +49,7 @@ class TrainingRequests(Service):
         self, body: Fields, facts: dict[str, Any], start: Callable[[str, str], None]
     ) -> dict[str, Any]:
         session = self.registry.session(body.text("session_id"))
-        number = body.integer("model_seq_id", low=0, high=2**53)
+        number = body.integer("model_seq_id", low=0, high=MAX_SEQ)
         model_id = f"{session.session_id}:train:{number}"
 
         def begin() -> None:
@@ -81,9 +83,16 @@ class TrainingRequests(Service):
             self.check_base(body.text("base_model"))
 
         def encode(model_id: str) -> Callable[[Any], Reply]:
-            return lambda _: json_reply(
-                {"type": "load_weights", "path": checkpoint.path, "model_id": model_id}
-            )
+            def finish(model: Any) -> Reply:
+                run = self.registry.run(model_id)
+                switches = {name: checkpoint.facts.get(name) for name in SWITCHES}
+                run.facts = {**run.facts, **switches, "rank": model.rank, "alpha": model.alpha}
+                self.registry.runs.put(run)
+                return json_reply(
+                    {"type": "load_weights", "path": checkpoint.path, "model_id": model_id}
+                )
+
+            return finish
 
         if body.has("model_id"):
             model_id = body.text("model_id")
@@ -95,7 +104,7 @@ class TrainingRequests(Service):
                     self.deliver(request_id, encode(model_id)),
                 )
 
-            return self.accept(model_id, body.integer("seq_id", low=1), begin)
+            return self.accept(model_id, body.integer("seq_id"), begin)
 
         facts = dict(checkpoint.facts)
         facts["parent"] = checkpoint.path
@@ -103,20 +112,10 @@ class TrainingRequests(Service):
             facts["run_metadata"] = body.strings("user_metadata")
 
         def start(model_id: str, request_id: str) -> None:
-            def load(models: Any) -> tuple[int, float]:
-                model = models.create_from(model_id, checkpoint.folder, optimizer=optimizer)
-                return model.rank, model.alpha
-
-            def finish(loaded: tuple[int, float]) -> Reply:
-                run = self.registry.run(model_id)
-                run.facts["rank"], run.facts["alpha"] = loaded
-                self.registry.runs.put(run)
-                return encode(model_id)(None)
-
             self.compute.submit(
                 model_id,
-                load,
-                self.deliver(request_id, finish, lambda: self._forget_run(model_id)),
+                lambda models: models.create_from(model_id, checkpoint.folder, optimizer=optimizer),
+                self.deliver(request_id, encode(model_id), lambda: self._forget_run(model_id)),
             )
 
         return self._new_model(body, facts, start)
@@ -170,7 +169,7 @@ class TrainingRequests(Service):
                 self.deliver(request_id, lambda metrics: json_reply({"metrics": metrics})),
             )
 
-        return self.accept(model_id, body.integer("seq_id", low=1), start)
+        return self.accept(model_id, body.integer("seq_id"), start)
 
     def facts_of(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         """What POST weights_info tells of a checkpoint."""
