@@ -33,7 +33,7 @@ def answering(persona: str) -> str:
         require_current()
         with readers()() as session:
             return incumbent(session, persona).id
-    except PersonaLoopError:
+    except NotFound:
         shipped = sorted((adapter_roots()[-1] / persona).glob("*/adapter.json"))
         if not shipped:
             raise NotFound(f"no adapter answers for {persona} yet; train one first") from None
@@ -44,8 +44,16 @@ def answering(persona: str) -> str:
 @click.option("--persona", default="playful_sidekick", show_default=True, help="Slug.")
 @click.option("--adapter", default=None, help="Adapter id; default: the one that answers now.")
 @click.option("--ask", default=None, help="Ask this one question and stop.")
-@click.option("--temperature", default=0.8, show_default=True, type=click.FloatRange(0, 10))
-@click.option("--seed", default=0, show_default=True, help="Same seed, same answer.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=0.8,
+    show_default=True,
+    help="Of sampling; 0 is greedy.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer."
+)
 def main(persona: str, adapter: str | None, ask: str | None, temperature: float, seed: int) -> None:
     """Talk to a persona; an empty line ends it."""
     try:

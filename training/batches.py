@@ -28,7 +28,7 @@ from training.candidates import (
 )
 from training.datums import Encoder
 from training.errors import TooLittleData
-from training.personas import load_personas
+from training.personas import persona_of
 from training.service import Service
 
 Sessions = sessionmaker[Session]
@@ -44,11 +44,13 @@ class Made:
         batch_id: the batch.
         comparisons: how many it has.
         alike: prompts whose responses were too alike to ask.
+        too_long: prompts that leave the model no room to answer.
     """
 
     batch_id: int
     comparisons: int
     alike: int
+    too_long: int = 0
 
 
 class BatchMaker:
@@ -68,7 +70,7 @@ class BatchMaker:
         self.persona = persona
         self.config = config
         self.progress = progress
-        self.encoder = Encoder(service, load_personas()[persona])
+        self.encoder = Encoder(service, persona_of(persona))
 
     def label_batch(self, name: str, adapter_id: str, wanted: int | None = None) -> Made:
         """A batch of comparisons of the adapter with itself, made or found by its name.
@@ -96,7 +98,7 @@ class BatchMaker:
                 "shipped ones, `personaloop import prompts FILE` your own"
             )
         chosen: list[tuple[Candidate, Candidate]] = []
-        alike = taken = 0
+        alike = taken = too_long = 0
         while len(chosen) < wanted and taken < len(prompts) * 3:
             # Once every prompt was taken they are taken again, with other samples.
             turn, place = divmod(taken, len(prompts))
@@ -108,11 +110,13 @@ class BatchMaker:
             )
             for candidates in made:
                 pair = choose_pair([one.text for one in candidates], self.config.nearly)
-                if pair is None:
+                if not candidates:
+                    too_long += 1
+                elif pair is None:
                     alike += 1
                 elif len(chosen) < wanted:
                     chosen.append((candidates[pair[0]], candidates[pair[1]]))
-        return self._ask(name, BatchKind.LABEL, chosen, alike, priority=0)
+        return self._ask(name, BatchKind.LABEL, chosen, alike, too_long, priority=0)
 
     def blind_batch(
         self,
@@ -146,23 +150,27 @@ class BatchMaker:
             )
         random.Random("heldout").shuffle(prompts)
         take = [prompts[place % len(prompts)] for place in range(wanted)]
-        sides: dict[str, list[Candidate]] = {}
+        sides: dict[str, list[Candidate | None]] = {}
         for number, adapter_id in enumerate((challenger, incumbent)):
             sides[adapter_id] = []
             for start in range(0, len(take), len(prompts)):
                 part = take[start : start + len(prompts)]
                 purpose = f"blind:{start // len(prompts)}"
                 made = self._candidates(part, adapter_id, purpose, 1, 0.5, number / 2)
-                sides[adapter_id] += [candidates[0] for candidates in made]
-        pairs, alike = [], 0
+                sides[adapter_id] += [candidates[0] if candidates else None for candidates in made]
+        pairs, alike, too_long = [], 0, 0
         for one, other in zip(sides[challenger], sides[incumbent], strict=True):
-            if not (one.text.strip() or other.text.strip()) or nearly_same(
+            if one is None or other is None:
+                too_long += 1
+            elif not (one.text.strip() or other.text.strip()) or nearly_same(
                 one.text, other.text, threshold=0.999
             ):
                 alike += 1
             else:
                 pairs.append((one, other))
-        return self._ask(name, BatchKind.BLIND, pairs, alike, priority=priority, overlap=overlap)
+        return self._ask(
+            name, BatchKind.BLIND, pairs, alike, too_long, priority=priority, overlap=overlap
+        )
 
     def _found(self, name: str) -> Made | None:
         with self.sessions.begin() as session:
@@ -242,11 +250,17 @@ class BatchMaker:
         kind: BatchKind,
         pairs: Sequence[tuple[Candidate, Candidate]],
         alike: int,
+        too_long: int,
         *,
         priority: int,
         overlap: int | None = None,
     ) -> Made:
         """Open the batch with all its comparisons, or not at all."""
+        if not pairs and too_long and not alike:
+            raise TooLittleData(
+                f"all {too_long} prompts are too long for the model, whose context is "
+                f"{self.service.context} tokens; import shorter ones"
+            )
         if not pairs:
             raise TooLittleData(
                 f"no pair of responses differs enough to ask ({alike} were alike); raise the "
@@ -263,7 +277,14 @@ class BatchMaker:
             )
             for one, other in _shuffled(pairs, name):
                 batches.put_comparison(session, batch, one, other)
-            return Made(batch.id, len(pairs), alike)
+            return Made(batch.id, len(pairs), alike, too_long)
+
+
+def batch_name(text: str) -> str:
+    """The text as a batch's name: where it is too long, cut and made unique by its hash."""
+    if len(text) <= 160:
+        return text
+    return f"{text[:147]} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def card_of(adapter: Adapter) -> Any:

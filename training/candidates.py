@@ -16,7 +16,6 @@ import numpy as np
 from db.candidates import nearly_same
 from training.configs import in_range
 from training.datums import Encoder
-from training.errors import TooLittleData
 
 if TYPE_CHECKING:
     import tinker
@@ -120,6 +119,8 @@ def sample_candidates(
 ) -> Iterator[list[Completion]]:
     """Sample completions of each prompt, in the prompts' order, many on their way at a time.
 
+    A prompt that leaves no room to answer gets none: an empty list stands in its place.
+
     Args:
         sampler: of the adapter.
         encoder: of persona and service.
@@ -129,9 +130,6 @@ def sample_candidates(
         purpose: part of the seeds.
         samples: completions a prompt.
         progress: told the share done, 0 to 1; may raise to stop.
-
-    Raises:
-        TooLittleData: a prompt leaves no room to answer.
     """
     import tinker
 
@@ -143,30 +141,30 @@ def sample_candidates(
         seed, future = waiting.popleft()
         done += 1
         progress("generating", done / len(prompts))
+        if future is None:
+            return []
         return [
             _completion(encoder, sequence, seed + number)
             for number, sequence in enumerate(encoder.service.wait(future).sequences)
         ]
 
-    for prompt, messages in prompts:
-        tokens = encoder.prompt(messages)
-        if len(tokens) + 2 > encoder.service.context:
-            raise TooLittleData(
-                f"a prompt has {len(tokens)} tokens; the model's context is "
-                f"{encoder.service.context}: shorten it"
-            )
+    def asked(prompt: str, tokens: tuple[int, ...]) -> tuple[int, Any]:
         seed = request_seed(config, adapter_id, prompt, purpose)
+        room = encoder.service.context - len(tokens)
+        if room < 2:
+            return seed, None
         params = tinker.SamplingParams(
-            max_tokens=min(config.max_tokens, encoder.service.context - len(tokens)),
+            max_tokens=min(config.max_tokens, room),
             temperature=config.temperature,
             top_p=config.top_p,
             top_k=config.top_k,
             seed=seed,
         )
-        asked = sampler.sample(
-            tinker.ModelInput.from_ints(list(tokens)), num_samples=samples, sampling_params=params
-        )
-        waiting.append((seed, asked))
+        given = tinker.ModelInput.from_ints(list(tokens))
+        return seed, sampler.sample(given, num_samples=samples, sampling_params=params)
+
+    for prompt, messages in prompts:
+        waiting.append(asked(prompt, encoder.prompt(messages)))
         if len(waiting) >= WINDOW:
             yield received()
     while waiting:

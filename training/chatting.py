@@ -14,7 +14,7 @@ from training.adapters import find_adapter, read_card
 from training.candidates import CandidateConfig, sample_candidates
 from training.datums import Encoder
 from training.errors import TooLittleData, TrainingError
-from training.personas import checked_messages, load_personas
+from training.personas import checked_messages, persona_of
 from training.service import Service
 
 GIVE_UP_S = 60.0
@@ -77,7 +77,7 @@ def reply(
         AdapterMissing: there is no such adapter here.
     """
     began = time.monotonic()
-    encoder = Encoder(service, load_personas()[persona])
+    encoder = Encoder(service, persona_of(persona))
     turns = checked_messages(messages)
     left_out = 0
     while len(turns) > 2 and len(encoder.prompt(turns)) + max_tokens > service.context:

@@ -59,10 +59,11 @@ def generate(
     the same are not. Asking again finds what is there already.
     """
     from db.session import sessions, upgrade
-    from training.batches import BatchMaker
+    from training.batches import BatchMaker, batch_name
     from training.candidates import CandidateConfig
     from training.configs import CONFIGS, load_config
     from training.jobs import make_label_batch
+    from training.rounds import adapter_of
     from training.service import open_service
 
     _quiet()
@@ -80,8 +81,10 @@ def generate(
             if adapter is None:
                 said = make_label_batch(make, service, slug, settings, wanted, progress)
             else:
+                with make.begin() as session:
+                    adapter_of(session, slug, adapter)
                 maker = BatchMaker(make, service, slug, settings, progress)
-                made = maker.label_batch(f"{slug} {adapter} label", adapter, wanted)
+                made = maker.label_batch(batch_name(f"{slug} {adapter} label"), adapter, wanted)
                 said = f"{made.comparisons} comparisons of {adapter} to judge"
         click.echo(f"{slug}: {said}")
 
@@ -110,6 +113,7 @@ def retrain(
     from dataclasses import asdict
 
     from db import jobs
+    from db.errors import Refused
     from db.models import JobKind
     from db.session import sessions, upgrade
     from training.configs import CONFIGS, load_config
@@ -137,10 +141,13 @@ def retrain(
     _work(make, once=True)
     with make.begin() as session:
         ended = jobs.job(session, job.id)
+    if ended.state in jobs.LIVE:
+        raise Refused(
+            f"job {job.id} is {ended.state.value}: another worker has it; the app's training page "
+            "shows how far it is"
+        )
     if ended.state != "done":
-        from training.errors import TooLittleData
-
-        raise TooLittleData(f"job {job.id} {ended.state.value}: {ended.message}")
+        raise Refused(f"job {job.id} {ended.state.value}: {ended.message}")
     click.echo(ended.message)
 
 
@@ -168,10 +175,23 @@ def work(once: bool, poll: float, database_url: str | None) -> None:
 
 @click.command()
 @click.option("--persona", "personas", multiple=True, help="Slug; repeat for several. [all]")
-@click.option("--annotators", "count", type=click.IntRange(1, 500), default=40, show_default=True)
+@click.option(
+    "--annotators",
+    "count",
+    type=click.IntRange(1, 500),
+    default=40,
+    show_default=True,
+    help="How many simulated annotators share the work.",
+)
 @click.option("--most", type=click.IntRange(1), help="Judgments after which to stop.  [all]")
 @click.option("--judge", metavar="FILE.py:FUNCTION", help="In place of the built-in preference.")
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=7,
+    show_default=True,
+    help="Same seed, same characters and same choices.",
+)
 @database_option
 def simulate(
     personas: tuple[str, ...],

@@ -36,6 +36,8 @@ def load_config(
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigRefused(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigRefused(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise ConfigRefused(f"{path}:{line}: not valid YAML") from error

@@ -37,8 +37,12 @@ def data() -> None:
 
 
 @data.command("corpus")
-@click.option("--count", default=10, show_default=True, help="Conversations to write.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the stream.")
+@click.option(
+    "--count", type=click.IntRange(1), default=10, show_default=True, help="Conversations to write."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the stream."
+)
 @click.option(
     "--split", type=click.Choice(["training", "heldout"]), default="training", show_default=True
 )
@@ -47,6 +51,7 @@ def data() -> None:
 def corpus(count: int, seed: int, split: str, output: Path | None) -> None:
     """Write conversations of the base model's corpus as JSONL (to stdout by default)."""
     from training.corpus import conversations, load_bank
+    from training.runs import write_atomically
 
     lines = []
     stream = conversations(load_bank(), seed, split=split)  # type: ignore[arg-type]
@@ -62,12 +67,14 @@ def corpus(count: int, seed: int, split: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_atomically(output, text)
         click.echo(f"{count} conversations in {output}")
 
 
 @data.command("rows")
-@click.option("--seed", default=7, show_default=True, help="Seed of the rows.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the rows."
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -97,9 +104,15 @@ def rows(seed: int, output: Path) -> None:
     help="Model folder to replace.  [default: data/models/personaloop-base]",
 )
 @click.option(
-    "--first-stage", default=1, show_default=True, help="Later than 1 continues from --output."
+    "--first-stage",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Later than 1 continues from --output.",
 )
-@click.option("--processes", default=2, show_default=True, help="One a core.")
+@click.option(
+    "--processes", type=click.IntRange(1), default=2, show_default=True, help="One a core."
+)
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="JSONL curve.")
 @refusing
 def base_model(
@@ -125,14 +138,34 @@ def adapters(persona: tuple[str, ...]) -> None:
 
 
 @data.command("check")
-@click.option("--count", default=200, show_default=True, help="Held-out prompts a model.")
-@click.option("--temperature", default=0.9, show_default=True, help="Sampling temperature.")
-@click.option("--seed", default=11, show_default=True, help="Seed of prompts and sampling.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Held-out prompts a model.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=0.9,
+    show_default=True,
+    help="Of sampling; 0 is greedy.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=11,
+    show_default=True,
+    help="Seed of prompts and sampling.",
+)
 @click.option(
     "--base", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Model folder."
 )
 @click.option("--persona", multiple=True, help="Adapters to check, repeatable.  [default: all]")
-@click.option("--threads", default=2, show_default=True, help="Torch threads.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Torch threads."
+)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSONL of answers.")
 @refusing
 def check(

@@ -16,7 +16,7 @@ import numpy as np
 
 from training.errors import TooLittleData
 from training.pairs import PreferencePair
-from training.personas import Persona, prompt_tokens
+from training.personas import Persona, checked_messages, prompt_tokens
 from training.service import Service
 
 if TYPE_CHECKING:
@@ -143,24 +143,35 @@ def persona_rows(path: Path, persona: str) -> list[dict[str, Any]]:
     if not path.is_file():
         raise TooLittleData(f"{path}: no such file of supervised rows")
     rows = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                spoken = row["persona"] == persona
-                messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-                response = row["response"]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise TooLittleData(
-                    f"{path}:{number}: needs persona, response and prompt or messages ({error!r})"
-                ) from error
-            if spoken:
-                rows.append({"messages": messages, "response": response})
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    if row["persona"] == persona:
+                        rows.append(_spoken(row))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise TooLittleData(
+                        f"{path}:{number}: needs persona, response and prompt or messages, in "
+                        f"UTF-8 JSON ({_said(error)})"
+                    ) from error
     if not rows:
         raise TooLittleData(f"{path}: no row of persona {persona}")
     return rows
+
+
+def _spoken(row: dict[str, Any]) -> dict[str, Any]:
+    messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    response = row["response"]
+    if not isinstance(response, str) or not response.strip():
+        raise ValueError("response must be a text")
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+        raise ValueError("messages must be a list of objects with role and content")
+    return {"messages": checked_messages(messages), "response": response}
+
+
+def _said(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def spread(sequences: Sequence[TokenSequence], weight: float) -> "list[tinker.Datum]":

@@ -102,7 +102,7 @@ def decide_complete(
             if current.blind_batch_id is None or current.state is not RoundState.BLIND:
                 continue
             progress = batches.progress(session, current.blind_batch_id)
-            if progress.judged < progress.wanted:
+            if progress.judged < max(1, progress.wanted):
                 continue
             decided.append((persona, decide_round(session, round_id, actor=actor)))
             if next_comparisons is not None:

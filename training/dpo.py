@@ -80,6 +80,9 @@ def train_dpo(
 ) -> DPOResult:
     """Train from the reference on the pairs. Killed at any moment, the same call resumes exactly.
 
+    Where the service has lost the saved state, the run begins again with its first step and the
+    reference that it began with: the outcome is the same, only later.
+
     Args:
         service: where to train.
         data: pairs and replay rows.
@@ -90,27 +93,22 @@ def train_dpo(
 
     Raises:
         TooLittleData: too few pairs for an honest run; says how many are wanted.
-        RunLost: the folder belongs to another run, or its saved state is gone.
+        RunLost: the folder belongs to another run.
     """
     steps, batch = planned_steps(len(data.training), config), planned_batch(data.training, config)
-    identity = {
-        "kind": "dpo",
-        "config": asdict(config),
-        "reference": asdict(reference),
-        "data_sha256": data.sha256(),
-        "base_model_sha256": service.base_sha256,
-    }
-    checkpoint = run.begin(identity)
+    checkpoint = run.begin(identity_of(service, data, config, reference))
     progress("reference", 0.0)
+    resumed = None if checkpoint is None else service.resumed(checkpoint.path)
+    if checkpoint is not None and resumed is None:
+        run.restart()
+        checkpoint = None
     fresh = None
-    if run.read("reference.json") is None or checkpoint is None:
+    if run.read("reference.json") is None or resumed is None:
         fresh = service.wait(service.client.create_training_client_from_state(reference.path))
     held_to = _reference_logprobs(service, fresh, data, reference, run)
-    if checkpoint is None:
-        assert fresh is not None
-        client, first = fresh, 0
-    else:
-        client, first = _resumed(service, checkpoint.path), checkpoint.step
+    client = fresh if resumed is None else resumed
+    assert client is not None
+    first = 0 if checkpoint is None else checkpoint.step
     pending: deque[_Sent] = deque()
     for step in range(first, steps):
         progress("training", step / steps)
@@ -127,16 +125,17 @@ def train_dpo(
     return DPOResult(client, _final_metrics(service, client, data, held_to, config, run, steps))
 
 
-def _resumed(service: Service, path: str) -> "tinker.TrainingClient":
-    try:
-        create = service.client.create_training_client_from_state_with_optimizer
-        return service.wait(create(path))
-    except Exception as error:
-        if type(error).__name__ in ("NotFoundError", "RequestFailedError"):
-            raise RunLost(
-                f"the saved state {path} is gone from the service; start a new run"
-            ) from error
-        raise
+def identity_of(
+    service: Service, data: DPOData, config: DPOConfig, reference: Reference
+) -> dict[str, Any]:
+    """Everything that decides a run's outcome, for its folder."""
+    return {
+        "kind": "dpo",
+        "config": asdict(config),
+        "reference": asdict(reference),
+        "data_sha256": data.sha256(),
+        "base_model_sha256": service.base_sha256,
+    }
 
 
 def _reference_logprobs(
@@ -150,7 +149,9 @@ def _reference_logprobs(
     stored = run.read("reference.json")
     if stored is not None:
         if stored.get("sha256") != reference.sha256:
-            raise RunLost(f"{run.path}: its reference is another adapter; start a new run")
+            raise RunLost(
+                f"{run.path}: its reference is another adapter; delete the folder to begin anew"
+            )
         return {key: (float(c), float(r)) for key, (c, r) in stored["logprobs"].items()}
     assert client is not None
     pairs = [*data.training, *data.heldout]

@@ -14,14 +14,16 @@ from training.adapters import AdapterCard
 from training.batches import card_of
 from training.candidates import Progress
 from training.datums import EncodedPair, Encoder, persona_rows
-from training.dpo import DPOData, Reference, train_dpo
-from training.dpo_config import DPOConfig
-from training.exporting import export_adapter
+from training.dpo import DPOData, Reference, identity_of, train_dpo
+from training.dpo_config import DPOConfig, planned_steps
+from training.errors import TooLittleData
+from training.exporting import export_adapter, made_already
 from training.pairs import PairSet, PreferencePair
 from training.personas import Persona
 from training.runs import RunFolder
 from training.service import Service
 
+COUNTS = ("judgments", "trained_judgments", "heldout_judgments")
 REPLAY_ROWS = REPOSITORY / "data" / "persona_training.jsonl"
 
 
@@ -53,11 +55,12 @@ def train_adapter(
         out: the adapter folder, its last part the adapter's id.
         key: names the run in the card.
         snapshot: SHA-256 of the judgments, for the card.
-        told: more for the run's report and the card's metrics.
+        told: more for the run's report and the card's metrics: what was left out of the snapshot,
+            how many of its judgments are simulated, and so on.
         progress: told stage and share, 0 to 1; may raise to stop.
 
     Raises:
-        TrainingError: a refusal with its reason.
+        TrainingError: a refusal with its reason; a folder that exists is left as it is.
     """
     encoder = Encoder(service, persona)
     replay: list[Any] = []
@@ -71,11 +74,20 @@ def train_adapter(
         tuple(encoder.pairs(pairs.heldout)),
         tuple(row for row in replay if row is not None),
     )
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.write("pairs.json", pairs_report(pairs, training, told or {}, dict(encoder.refused)))
+    report = pairs_report(pairs, chosen, data, told or {}, dict(encoder.refused))
+    try:
+        planned_steps(len(training), config)
+    except TooLittleData as error:
+        raise TooLittleData(f"{error} ({pairs.in_words(report['dropped_judgments'])})") from None
     start = card_of(reference)
     train_path, _ = service.paths(start)
     held_to = Reference(reference.id, start.sha256, train_path)
+    identity = identity_of(service, data, config, held_to)
+    made = made_already(service, out, run, identity)
+    if made is not None:
+        return made
+    run.begin(identity)
+    run.write("pairs.json", report)
     result = train_dpo(service, data, config, held_to, run, progress)
     progress("exporting", 1.0)
     card = export_adapter(
@@ -95,8 +107,8 @@ def train_adapter(
             metrics={
                 **result.metrics,
                 **(told or {}),
-                "judgments": pairs.judgments,
-                "dropped": pairs.dropped,
+                **{name: report[name] for name in COUNTS},
+                "dropped": report["dropped_judgments"],
             },
         ),
     )
@@ -107,21 +119,45 @@ def train_adapter(
 
 def pairs_report(
     pairs: PairSet,
-    training: Sequence[EncodedPair],
+    chosen: Sequence[PreferencePair],
+    data: DPOData,
     told: Mapping[str, Any],
     refused: dict[str, int],
 ) -> dict[str, Any]:
-    """What was trained on, and every judgment that was not, under its reason."""
+    """What was trained on, and every judgment that was not, under its reason.
+
+    Args:
+        pairs: everything that the judgments gave.
+        chosen: the pairs of it to train on, and unjudged ones.
+        data: what of them is trained on and measured with.
+        told: more for the report.
+        refused: sequences that could not be encoded, by reason.
+    """
+    trained, heldout = _judgments(data.training), _judgments(data.heldout)
+    more = {
+        "of earlier rounds, not replayed": _judgments(pairs.training) - _judgments(chosen),
+        "too long or empty for the model": (
+            _judgments(chosen) + _judgments(pairs.heldout) - trained - heldout
+        ),
+    }
+    dropped = {**pairs.dropped, **{reason: count for reason, count in more.items() if count}}
     return {
-        "in_words": pairs.in_words(),
+        "in_words": pairs.in_words(dropped),
         "judgments": pairs.judgments,
-        "training_pairs": len(training),
+        "trained_judgments": trained,
+        "heldout_judgments": heldout,
+        "training_pairs": len(data.training),
         **told,
-        "heldout_pairs": len(pairs.heldout),
-        "dropped_judgments": pairs.dropped,
+        "heldout_pairs": len(data.heldout),
+        "dropped_judgments": dropped,
         "refused_sequences": refused,
         "pairs": [
             {"key": p.key, "label": p.label, "weight": p.weight, "judgments": p.judgments}
-            for p in training
+            for p in data.training
         ],
     }
+
+
+def _judgments(pairs: Sequence[PreferencePair] | Sequence[EncodedPair]) -> int:
+    """How many judgments are behind pairs."""
+    return sum(len(pair.judgments) for pair in pairs)

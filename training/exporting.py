@@ -10,14 +10,48 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from training.adapters import PEFT_CONFIG, WEIGHTS, AdapterCard, write_adapter
-from training.errors import AdapterDamaged
+from training.adapters import (
+    PEFT_CONFIG,
+    WEIGHTS,
+    AdapterCard,
+    read_card,
+    verify_adapter,
+    write_adapter,
+)
+from training.errors import AdapterDamaged, AdapterMissing
+from training.runs import RunFolder
 from training.service import Service
 
 if TYPE_CHECKING:
     import tinker
+
+
+def made_already(
+    service: Service, folder: Path, run: RunFolder, identity: Mapping[str, Any]
+) -> AdapterCard | None:
+    """The adapter, where this very run has written it before; None where it is still to be made.
+
+    Args:
+        service: whose base model it must fit.
+        folder: the adapter folder.
+        run: the run's folder.
+        identity: everything that decides the run's outcome.
+
+    Raises:
+        AdapterDamaged: the id is taken by an adapter of another run, or the folder was altered.
+    """
+    try:
+        read_card(folder)
+    except AdapterMissing:
+        return None
+    if not run.began_with(identity):
+        raise AdapterDamaged(
+            f"{folder}: an adapter with this id is there already, made by another run or with other"
+            " data; adapters are never replaced, choose another id"
+        )
+    return verify_adapter(folder, service.base_sha256)
 
 
 def export_adapter(

@@ -141,7 +141,8 @@ class Worker:
             except LeaseLost as error:
                 return Done(job_id, "left", str(error))
             except JobCancelled as error:
-                abandon_run(self.sessions, job_id, JobState.CANCELLED)
+                with self.sessions.begin() as session:
+                    abandon_run(session, job_id, JobState.CANCELLED)
                 return Done(job_id, "cancelled", str(error))
             except Cancelled as error:
                 lease.give_back()
@@ -208,12 +209,17 @@ class Worker:
         return f"{one_line(error)} (the worker's log has more)"
 
     def _failed(self, job_id: int, message: str) -> Done:
-        abandon_run(self.sessions, job_id, JobState.FAILED)
+        """End job and run together; neither, where another worker has the job by now."""
         try:
             with self.sessions.begin() as session:
                 jobs.fail(session, job_id, self.name, message)
-        except (JobCancelled, LeaseLost) as error:
+                abandon_run(session, job_id, JobState.FAILED)
+        except LeaseLost as error:
             return Done(job_id, "left", str(error))
+        except JobCancelled as error:
+            with self.sessions.begin() as session:
+                abandon_run(session, job_id, JobState.CANCELLED)
+            return Done(job_id, "cancelled", str(error))
         return Done(job_id, "failed", message)
 
 
@@ -257,4 +263,5 @@ def make_label_batch(
         current = open_round(session, persona)
         if current.number == number and current.state is RoundState.LABELING:
             current.label_batch_id = made.batch_id
-    return f"{made.comparisons} comparisons of {incumbent} to judge for round {number}"
+    left = f" ({made.too_long} prompts are too long for the model)" if made.too_long else ""
+    return f"{made.comparisons} comparisons of {incumbent} to judge for round {number}{left}"

@@ -110,6 +110,8 @@ class Lease:
         except (JobCancelled, LeaseLost) as error:
             self._lost = error
             raise
+        except Exception as error:  # noqa: BLE001 - a busy database ends no lease
+            log.warning("lease of job %d not renewed: %s", self._job_id, error)
 
     def _beats(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
@@ -117,5 +119,3 @@ class Lease:
                 self._beat()
             except (JobCancelled, LeaseLost):
                 return
-            except Exception as error:  # noqa: BLE001 - a busy database ends no lease
-                log.warning("lease of job %d not renewed: %s", self._job_id, error)

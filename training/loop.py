@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import adapters, jobs
 from db.clock import utcnow
-from db.models import JobKind, Round, RoundState
+from db.models import Job, JobKind, JobState, Round, RoundState, Run, Snapshot
 from training.batches import BatchMaker
 from training.candidates import CandidateConfig
 from training.deciding import batch_judgments
@@ -22,7 +22,7 @@ from training.dpo_config import DPOConfig
 from training.errors import GateRefused, TrainingError
 from training.evaluation.gate import WinRate, win_rate_over
 from training.evaluation.judges import SimulatedAnnotator
-from training.jobs import Done, Worker
+from training.jobs import Worker
 from training.rounds import open_round
 from training.runs import RunFolder
 from training.service import Service
@@ -64,7 +64,11 @@ class LoopPlan:
 
 @dataclass
 class Row:
-    """One line of the report: a persona's round."""
+    """One line of the report: a persona's round.
+
+    ``by_people`` counts judgments by people that the round's adapter learned from beside the
+    simulated ones; a ledger of the loop's own has none.
+    """
 
     persona: str
     round: int
@@ -80,6 +84,7 @@ class Row:
     adapter: str = ""
     start: str = ""
     simulated: bool = True
+    by_people: int = 0
     decision: str = ""
 
 
@@ -139,7 +144,7 @@ class Loop:
         self._keep(done)
         if self._state(round_id) is RoundState.LABELING:
             stage("generating candidates")
-            self._job(JobKind.GENERATE, persona, {"comparisons": self.plan.judgments})
+            self._generate(persona)
             stage(f"{len(self.panel)} simulated annotators judge")
             judge_all(self.sessions, self.panel, batch_id=self._batch(round_id, "label"))
         if self._state(round_id) in (RoundState.LABELING, RoundState.TRAINING):
@@ -155,42 +160,40 @@ class Loop:
 
     def _retrain(self, persona: str, round_id: int) -> None:
         """Run the retrain job; a refusal ends the round as rejected with the reason."""
-        with self.sessions.begin() as session:
-            live = jobs.jobs(session, persona=persona, live=True)
-            if not any(job.kind is JobKind.RETRAIN for job in live):
-                jobs.enqueue(
-                    session,
-                    JobKind.RETRAIN,
-                    persona=persona,
-                    params={"include_simulated": True},
-                    requested_by="loop",
-                )
-        ended = self._drain()
+        ended = self._ended(JobKind.RETRAIN, persona, {"include_simulated": True})
         if self._state(round_id) is RoundState.BLIND:
             return
-        reason = ended[-1].message if ended else "no job ran"
-        if ended and "wanted" not in reason and "no judgments" not in reason:
-            raise LoopStopped(f"the retraining of {persona} failed: {reason}")
+        if "wanted" not in ended.message and "no judgments" not in ended.message:
+            raise LoopStopped(f"the retraining of {persona} {ended.state.value}: {ended.message}")
         with self.sessions.begin() as session:
             current = session.get_one(Round, round_id)
             current.state, current.decided_at = RoundState.REJECTED, utcnow()
-            current.decision = {"promote": False, "words": f"Not trained: {reason}"}
+            current.decision = {"promote": False, "words": f"Not trained: {ended.message}"}
 
-    def _job(self, kind: JobKind, persona: str, params: dict[str, Any]) -> None:
+    def _generate(self, persona: str) -> None:
+        ended = self._ended(JobKind.GENERATE, persona, {"comparisons": self.plan.judgments})
+        if ended.state is not JobState.DONE:
+            raise LoopStopped(f"generating for {persona} {ended.state.value}: {ended.message}")
+
+    def _ended(self, kind: JobKind, persona: str, params: dict[str, Any]) -> Job:
+        """The job of this kind, asked for where none is live, at its end.
+
+        Other jobs of the ledger are run on the way; a worker beside this one may run this job.
+        """
         with self.sessions.begin() as session:
-            live = jobs.jobs(session, persona=persona, live=True)
-            if not any(job.kind is kind for job in live):
+            live = [j for j in jobs.jobs(session, persona=persona, live=True) if j.kind is kind]
+            asked = live or [
                 jobs.enqueue(session, kind, persona=persona, params=params, requested_by="loop")
-        for done in self._drain():
-            if done.outcome == "failed":
-                raise LoopStopped(f"{kind.value} for {persona} failed: {done.message}")
-
-    def _drain(self) -> list[Done]:
-        """Run every job that waits."""
-        ended = []
-        while (done := self.worker.step()) is not None:
-            ended.append(done)
-        return ended
+            ]
+            job_id = asked[0].id
+        while True:
+            ran = self.worker.step()
+            with self.sessions.begin() as session:
+                job = jobs.job(session, job_id)
+            if job.state not in jobs.LIVE:
+                return job
+            if ran is None:
+                time.sleep(0.5)
 
     def _fill(self, row: Row, round_id: int, start: str) -> None:
         """The numbers of a decided round, the comparison with the start included."""
@@ -202,7 +205,14 @@ class Loop:
                 row.judgments = len(batch_judgments(session, current.label_batch_id))
             challenger, incumbent = current.challenger_id, current.incumbent_id
             blind = current.blind_batch_id
+            run = None if current.run_id is None else session.get_one(Run, current.run_id)
+            if run is not None and run.snapshot_id is not None:
+                taken = session.get_one(Snapshot, run.snapshot_id)
+                row.by_people = taken.n_judgments - taken.n_simulated
         if challenger is None or blind is None:
+            row.adapter = incumbent
+            if incumbent != start:
+                self._compare_with_start(row, incumbent, start)
             return
         row.adapter = challenger
         with self.sessions.begin() as session:
@@ -215,14 +225,17 @@ class Loop:
             row.win_rate_vs_previous, row.ci = previous.value, [previous.ci_low, previous.ci_high]
         answers = challenger if row.promoted or incumbent == start else incumbent
         if answers == challenger and incumbent == start:
-            from_start = previous
+            row.win_rate_vs_start, row.ci_start = row.win_rate_vs_previous, list(row.ci)
         else:
-            from_start, extra = self._against_start(row, answers, start)
-            row.blind_judgments += extra
+            self._compare_with_start(row, answers, start)
+        row.adapter = answers
+
+    def _compare_with_start(self, row: Row, answers: str, start: str) -> None:
+        from_start, extra = self._against_start(row, answers, start)
+        row.blind_judgments += extra
         if from_start is not None:
             row.win_rate_vs_start = from_start.value
             row.ci_start = [from_start.ci_low, from_start.ci_high]
-        row.adapter = answers
 
     def _against_start(self, row: Row, answers: str, start: str) -> tuple[WinRate | None, int]:
         self.say(f"{row.persona} round {row.round}: blind comparison with the start")

@@ -4,16 +4,25 @@ Knows folders, the engine's supervision and options. What a round is, training/l
 """
 
 import os
+import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from db.command_options import database_option
 from db.settings import outputs_dir
+from training.errors import ConfigRefused
+
+if TYPE_CHECKING:
+    from training.evaluation.judges import SimulatedAnnotator
+    from training.loop import LoopPlan
 
 DEFAULT_PERSONAS = ("playful_sidekick", "technical_advisor")
+ON_LEDGER = "on-"
+"""What the folders of loops on a given ledger begin with."""
 
 
 @click.command()
@@ -24,7 +33,9 @@ DEFAULT_PERSONAS = ("playful_sidekick", "technical_advisor")
     'response_b) -> "a", "b", "tie" or "both_bad", in shown order. Its verdicts are used as they '
     "are, stored by simulated annotators.",
 )
-@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True)
+@click.option(
+    "--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Of each persona."
+)
 @click.option(
     "--judgments",
     type=click.IntRange(1, 5000),
@@ -39,20 +50,36 @@ DEFAULT_PERSONAS = ("playful_sidekick", "technical_advisor")
     show_default=True,
     help="Blind comparisons on held-out prompts at the end of a round, at most.",
 )
-@click.option("--annotators", type=click.IntRange(1, 500), default=40, show_default=True)
+@click.option(
+    "--annotators",
+    type=click.IntRange(1, 500),
+    default=40,
+    show_default=True,
+    help="How many simulated annotators share the work.",
+)
 @click.option(
     "--persona",
     "personas",
     multiple=True,
     help=f"Slug; repeat for several.  [default: {', '.join(DEFAULT_PERSONAS)}]",
 )
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=7,
+    show_default=True,
+    help="Same seed, same characters and same choices.",
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the report goes.  [default: outputs/loop/report.json]",
 )
-@click.option("--dpo-config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--dpo-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The preference runs.  [default: configs/dpo.yaml]",
+)
 @click.option("--fresh", is_flag=True, help="Begin anew although a killed loop could go on.")
 @database_option
 def loop(
@@ -70,8 +97,9 @@ def loop(
 ) -> None:
     """Play the whole loop unattended, with SIMULATED annotators, and print the win rates.
 
-    Without --database-url it works in a ledger of its own under outputs/loop/, begun anew each
-    time. Killed, the same command goes on where it was. Takes some minutes on two cores.
+    Without --database-url it works in a ledger of its own under outputs/loop/. Killed, the same
+    command goes on where it was; once it has finished, the next one begins anew. Takes some minutes
+    on two cores.
     """
     from training.candidates import CandidateConfig
     from training.configs import CONFIGS, load_config
@@ -104,14 +132,34 @@ def loop(
         ),
     )
     panel = simulated(annotators, seed=seed, judge=function)
-    _play(plan, panel, output or outputs_dir() / "loop" / "report.json", database_url, fresh)
+    report = output or outputs_dir() / "loop" / "report.json"
+    _refuse_unwritable(report)
+    _play(plan, panel, report, database_url, fresh)
 
 
-def _play(plan, panel, output: Path, database_url: str | None, fresh: bool) -> None:
+def _refuse_unwritable(report: Path) -> None:
+    """Say before the loop, not after it, that its report cannot be written."""
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=report.parent):
+            pass
+    except OSError as error:
+        raise ConfigRefused(
+            f"--output {report}: cannot be written ({error.strerror}); name another file"
+        ) from error
+
+
+def _play(
+    plan: "LoopPlan",
+    panel: "list[SimulatedAnnotator]",
+    output: Path,
+    database_url: str | None,
+    fresh: bool,
+) -> None:
     """Prepare ledger and engine, play, print and write the report."""
     from db.sample import load_sample
     from db.session import sessions, upgrade
-    from training.adapters import base_model_sha256
+    from training.adapters import base_model_sha256, file_sha256
     from training.engine import EngineSettings, EngineSupervisor
     from training.loop import Loop
     from training.loop_report import environment, table, write_report
@@ -122,16 +170,17 @@ def _play(plan, panel, output: Path, database_url: str | None, fresh: bool) -> N
     identity = asdict(plan)
     base = EngineSettings().base_model
     identity["base_model_sha256"] = base_model_sha256(base)
+    if plan.judge:
+        identity["judge_sha256"] = file_sha256(Path(plan.judge.rpartition(":")[0]).expanduser())
+    root = outputs_dir() / "loop"
+    if database_url is not None:
+        root = root / f"{ON_LEDGER}{digest([database_url, identity])[:12]}"
+    _begin_anew_where_needed(root, digest(identity), fresh)
+    progress = RunFolder(root)
     if database_url is None:
-        root = outputs_dir() / "loop"
-        _begin_anew_where_needed(root, digest(identity), fresh)
         # Everything the loop makes stays in its own folder: ledger, adapters, runs, engine state.
         os.environ["PERSONALOOP_OUTPUTS"] = str(root)
         database_url = f"sqlite:///{root / 'loop.db'}"
-        progress = RunFolder(root)
-    else:
-        where = digest([database_url, identity])[:12]
-        progress = RunFolder(outputs_dir() / "loop" / f"on-{where}")
     upgrade(database_url)
     make = sessions(database_url)
     with make.begin() as session:
@@ -169,10 +218,10 @@ def _begin_anew_where_needed(root: Path, identity: str, fresh: bool) -> None:
     same = mark.is_file() and mark.read_text(encoding="utf-8").strip() == identity
     over = (root / "finished.json").is_file()
     if mark.is_file() and (fresh or over or not same):
-        aside = root / time.strftime("before-%Y%m%dT%H%M%SZ", time.gmtime())
-        aside.mkdir()
+        stamp = time.strftime("before-%Y%m%dT%H%M%SZ-", time.gmtime())
+        aside = Path(tempfile.mkdtemp(prefix=stamp, dir=root))
         for path in list(root.iterdir()):
-            if not path.name.startswith("before-"):
+            if not path.name.startswith(("before-", ON_LEDGER)):
                 path.rename(aside / path.name)
         click.echo(f"the loop before this one was set aside: {aside}", err=True)
     elif same:

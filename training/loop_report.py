@@ -60,8 +60,8 @@ def table(rows: Sequence[Row], plan: LoopPlan) -> str:
     """The win rates for people, marked as simulated."""
     who = f"judge {plan.judge}" if plan.judge else "their built-in hidden preference"
     lines = [
-        f"SIMULATED: every judgment below was made by {plan.annotators} simulated annotators "
-        f"({who}), none by a person.",
+        f"SIMULATED: every judgment that is counted here was made by {plan.annotators} simulated "
+        f"annotators ({who}), none by a person.",
         "Win rate in blind comparisons on held-out prompts, with 95 % interval.",
         "",
         f"{'persona':<18} {'round':>5} {'judgments':>9}  {'against the previous':<22}"
@@ -75,6 +75,12 @@ def table(rows: Sequence[Row], plan: LoopPlan) -> str:
             f"{percent(row.heldout_accuracy):>8}  "
             f"{'promoted' if row.promoted else 'rejected':<9} {row.seconds:>7.0f}"
         )
+    for row in rows:
+        if row.by_people:
+            lines.append(
+                f"{row.persona} round {row.round} also learned from {row.by_people} judgments by "
+                "people that were in this ledger."
+            )
     total = sum(row.seconds for row in rows)
     lines.append("")
     lines.append(f"{len(rows)} rounds in {total / 60:.1f} minutes. SIMULATED.")

@@ -15,7 +15,7 @@ pair; they are counted, like everything else that is dropped, under their reason
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -127,9 +127,14 @@ class PairSet:
     used: int
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def in_words(self) -> str:
-        """One line for people: how many pairs, how many judgments, what was left out and why."""
-        left = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+    def in_words(self, dropped: Mapping[str, int] | None = None) -> str:
+        """One line for people: how many pairs, how many judgments, what was left out and why.
+
+        Args:
+            dropped: what a run leaves out, where that is more than what made no pair.
+        """
+        dropped = self.dropped if dropped is None else dropped
+        left = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
         return (
             f"{len(self.training)} pairs to train on and {len(self.heldout)} held out from "
             f"{self.judgments} judgments" + (f"; left out: {left}" if left else "")
@@ -181,8 +186,8 @@ def build_pairs(rows: Iterable[Row], options: PairOptions | None = None) -> Pair
             training.append(pair)
     used = sum(len(pair.judgments) for pair in (*training, *heldout))
     return PairSet(
-        _normalised(training),
-        _normalised(heldout),
+        normalised(training),
+        normalised(heldout),
         len(ordered),
         used,
         dict(sorted(dropped.items())),
@@ -221,7 +226,7 @@ def _aggregated(
     )
 
 
-def _normalised(pairs: Sequence[PreferencePair]) -> tuple[PreferencePair, ...]:
+def normalised(pairs: Sequence[PreferencePair]) -> tuple[PreferencePair, ...]:
     """The same pairs with weights of mean 1, so that a learning rate means the same everywhere."""
     if not pairs:
         return ()

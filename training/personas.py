@@ -93,7 +93,7 @@ class Persona:
                 .from_string(self.guide)
                 .render({name: _inert(value) for name, value in variables.items()})
             )
-        except jinja2.TemplateError as error:
+        except Exception as error:
             raise PersonaError(f"persona {self.slug}: the guide cannot render: {error}") from error
         return rendered.strip()
 
@@ -114,12 +114,16 @@ def _environment() -> jinja2.sandbox.SandboxedEnvironment:
 
 
 def _defaulted(guide: str) -> set[str]:
+    """Variables that have a default wherever the guide reads them."""
     tree = _environment().parse(guide)
-    return {
-        node.node.name
+    filtered = {
+        id(node.node)
         for node in tree.find_all(jinja2.nodes.Filter)
-        if node.name in ("default", "d") and isinstance(node.node, jinja2.nodes.Name)
+        if node.name in ("default", "d")
     }
+    names = list(tree.find_all(jinja2.nodes.Name))
+    bare = {node.name for node in names if node.ctx == "load" and id(node) not in filtered}
+    return {node.name for node in names} - bare
 
 
 def _strings(raw: Mapping[str, Any], name: str, path: Path) -> tuple[str, ...]:
@@ -136,7 +140,10 @@ def read_persona(path: Path) -> Persona:
         PersonaError: no front matter, broken YAML, a missing or unknown field, a slider outside
             0-100, or a guide that is no valid template.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PersonaError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     match = re.match(r"\A---\r?\n(.*?)\r?\n---\r?\n(.*)\Z", text, flags=re.DOTALL)
     if match is None:
         raise PersonaError(f"{path}:1: must start with YAML front matter between two lines of ---")
@@ -169,6 +176,7 @@ def read_persona(path: Path) -> Persona:
         raise PersonaError(f"{path}: the guide below the front matter is empty; write it")
     try:
         known = jinja2.meta.find_undeclared_variables(_environment().parse(guide))
+        _environment().from_string(guide)
     except jinja2.TemplateSyntaxError as error:
         line = text[: match.start(2)].count("\n") + error.lineno
         raise PersonaError(f"{path}:{line}: the guide is no valid template: {error}") from error
@@ -196,6 +204,20 @@ def load_personas(directory: Path = PERSONAS_DIR) -> dict[str, Persona]:
     if not personas:
         raise PersonaError(f"{directory}: no persona files; add one such as formal_concierge.md")
     return personas
+
+
+def persona_of(slug: str) -> Persona:
+    """The shipped or added persona of a slug.
+
+    Raises:
+        PersonaError: there is no file of it; the message lists those there are.
+    """
+    known = load_personas()
+    if slug not in known:
+        raise PersonaError(
+            f"no persona {slug!r}; there are {', '.join(known)} (one file each in {PERSONAS_DIR})"
+        )
+    return known[slug]
 
 
 def checked_messages(messages: Sequence[Mapping[str, str]]) -> list[Message]:
@@ -259,8 +281,16 @@ def prompt_tokens(
         tokenizer would read them as special tokens.
     """
     turns = [
-        {"role": m["role"], "content": re.sub(r"<\|([^|>]*)\|>", r"< |\1| >", m["content"])}
+        {"role": m["role"], "content": _plain(m["content"], tokenizer)}
         for m in conversation(persona, messages, **variables)
     ]
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True)
     return list(ids["input_ids"] if hasattr(ids, "keys") else ids)
+
+
+def _plain(text: str, tokenizer: Any) -> str:
+    """The text with a space inside everything that the tokenizer would read as a special token."""
+    text = re.sub(r"<\|([^|>]*)\|>", r"< |\1| >", text)
+    for mark in tokenizer.all_special_tokens:
+        text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
+    return text

@@ -5,12 +5,14 @@ Knows the ledger and the arithmetic of a run. Starts no service.
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, snapshots
+from db import adapters, rounds, snapshots
+from db.clock import utcnow
 from db.settings import base_model_dir
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import TooLittleData
 from training.pairs import build_pairs
-from training.rounds import fresh_and_earlier, trained_judgments
+from training.retraining import refuse_too_little
+from training.rounds import fresh_and_earlier, left_out, trained_judgments, why_blind
 
 
 def describe_run(
@@ -22,25 +24,36 @@ def describe_run(
         Refused: there is no judgment to train on.
     """
     with sessions() as session:
+        now = rounds.current_round(session, persona)
         taken = snapshots.take(session, persona, include_simulated=include_simulated)
         rows = snapshots.rows(session, taken.id)
         reference = adapters.incumbent(session, persona)
         known, start = trained_judgments(session, reference), reference.id
+        missing, simulated = left_out(session, taken, utcnow()), taken.n_simulated
+        waits = None if now is None else why_blind(session, now)
         session.rollback()
     pairs = build_pairs(rows, config.pair_options())
     fresh, earlier = fresh_and_earlier(pairs.training, known, config)
     chosen = [*fresh, *earlier]
-    lines = [
-        pairs.in_words(),
+    lines = [pairs.in_words()]
+    if missing:
+        told = ", ".join(f"{count} {reason}" for reason, count in missing.items())
+        lines.append(f"not counted: {told}")
+    if simulated:
+        lines.append(f"SIMULATED: {simulated} of the judgments were made by no person")
+    lines += [
         f"reference: {start}",
         f"new pairs: {len(fresh)}, of earlier rounds: {len(earlier)}",
     ]
     try:
+        if waits:
+            raise TooLittleData(waits)
+        refuse_too_little(fresh, earlier, pairs, config)
         steps = planned_steps(len(chosen), config)
         size = planned_batch(chosen, config)
         lines.append(f"steps: {steps} in {config.epochs} epochs of batches of up to {size} pairs")
     except TooLittleData as error:
-        lines.append(f"refused: {error}")
+        lines.append(f"would be refused: {error}")
     tokens = _tokens([text for p in chosen for text in (p.chosen, p.rejected)])
     lines.append(f"completion tokens: {tokens} an epoch, prompts not counted")
     return "\n".join(lines)

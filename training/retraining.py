@@ -22,10 +22,11 @@ from training.configs import CONFIGS, load_config, make_config
 from training.dpo_config import DPOConfig, planned_steps
 from training.dpo_run import train_adapter
 from training.errors import AdapterMissing, TooLittleData
-from training.pairs import PairSet, PreferencePair, build_pairs
-from training.personas import load_personas
+from training.pairs import PairSet, PreferencePair, build_pairs, normalised
+from training.personas import persona_of
 from training.rounds import (
     fresh_and_earlier,
+    left_out,
     open_round,
     refuse_while_blind,
     round_of_run,
@@ -48,6 +49,8 @@ class Begun:
         round_number: the round it belongs to.
         snapshot_id: the judgments.
         snapshot_sha256: of the judgments.
+        simulated: how many of them no person made.
+        left_out: what the snapshot has not, by reason.
         reference_id: the incumbent at its start.
         adapter_id: of the adapter to be.
         key: hash of snapshot, configuration, reference and base: asking twice trains once.
@@ -57,6 +60,8 @@ class Begun:
     round_number: int
     snapshot_id: int
     snapshot_sha256: str
+    simulated: int
+    left_out: dict[str, int]
     reference_id: str
     adapter_id: str
     key: str
@@ -122,6 +127,8 @@ class Retraining:
                 current.number,
                 snapshot.id,
                 snapshot.sha256,
+                snapshot.n_simulated,
+                left_out(session, snapshot, run.started_at),
                 reference.id,
                 f"{self.persona}-r{current.number}-{key[:8]}",
                 key,
@@ -178,8 +185,8 @@ class Retraining:
             known = trained_judgments(session, reference)
         pairs = build_pairs(rows, self.config.pair_options())
         chosen, earlier = fresh_and_earlier(pairs.training, known, self.config)
-        self._refuse_too_little(chosen, earlier, pairs)
-        judged = [*chosen, *earlier]
+        refuse_too_little(chosen, earlier, pairs, self.config)
+        judged = normalised([*chosen, *earlier])
         with self.sessions.begin() as session:
             unjudged, taste = unjudged_pairs(
                 session,
@@ -192,7 +199,7 @@ class Retraining:
             )
         return train_adapter(
             self.service,
-            load_personas()[self.persona],
+            persona_of(self.persona),
             [*judged, *unjudged],
             pairs,
             self.config,
@@ -201,24 +208,15 @@ class Retraining:
             folder,
             key=begun.key,
             snapshot=begun.snapshot_sha256,
-            told={"of_earlier_rounds": len(earlier), "unjudged": len(unjudged), "taste": taste},
+            told={
+                "simulated_judgments": begun.simulated,
+                "not_in_snapshot": begun.left_out,
+                "of_earlier_rounds": len(earlier),
+                "unjudged": len(unjudged),
+                "taste": taste,
+            },
             progress=self.progress,
         )
-
-    def _refuse_too_little(
-        self,
-        fresh: Sequence[PreferencePair],
-        earlier: Sequence[PreferencePair],
-        pairs: PairSet,
-    ) -> None:
-        if not fresh and pairs.training:
-            raise TooLittleData(
-                "no judgments since the present adapter was trained; judge more comparisons"
-            )
-        try:
-            planned_steps(len(fresh) + len(earlier), self.config)
-        except TooLittleData as error:
-            raise TooLittleData(f"{error} ({pairs.in_words()})") from None
 
     def open_blind(self, begun: Begun) -> str:
         """Open the blind comparison of challenger and incumbent, or find it."""
@@ -237,4 +235,31 @@ class Retraining:
         return (
             f"{begun.adapter_id} was trained and waits for {made.comparisons} blind comparisons "
             f"with {begun.reference_id}"
+            + (
+                f". SIMULATED: {begun.simulated} judgments that it learned from were made by no "
+                "person."
+                if begun.simulated
+                else ""
+            )
         )
+
+
+def refuse_too_little(
+    fresh: Sequence[PreferencePair],
+    earlier: Sequence[PreferencePair],
+    pairs: PairSet,
+    config: DPOConfig,
+) -> None:
+    """Refuse a run that would learn nothing, or nothing new.
+
+    Raises:
+        TooLittleData: saying how many pairs are wanted and what became of the judgments.
+    """
+    if not fresh and pairs.training:
+        raise TooLittleData(
+            "no judgments since the present adapter was trained; judge more comparisons"
+        )
+    try:
+        planned_steps(len(fresh) + len(earlier), config)
+    except TooLittleData as error:
+        raise TooLittleData(f"{error} ({pairs.in_words()})") from None

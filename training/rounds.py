@@ -4,14 +4,35 @@ Knows the ledger. Does not know models or services.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from db import adapters, batches, rounds
 from db.clock import utcnow
-from db.models import Adapter, JobState, Round, RoundState, Run, SnapshotJudgment
+from db.errors import Refused
+from db.models import (
+    Adapter,
+    AdapterKind,
+    Annotator,
+    AnnotatorKind,
+    Assignment,
+    AssignmentState,
+    Batch,
+    BatchKind,
+    Comparison,
+    JobState,
+    Judgment,
+    Retraction,
+    Round,
+    RoundState,
+    Run,
+    Snapshot,
+    SnapshotJudgment,
+)
 from training.dpo_config import DPOConfig
 from training.errors import TooLittleData
 from training.pairs import PreferencePair
@@ -31,16 +52,27 @@ def round_of_run(session: Session, run_id: int) -> Round | None:
     return session.scalar(select(Round).where(Round.run_id == run_id))
 
 
-def abandon_run(sessions: sessionmaker[Session], job_id: int, state: JobState) -> None:
+def abandon_run(session: Session, job_id: int, state: JobState) -> None:
     """Mark a job's run failed or cancelled, and open its round for judgments again."""
-    with sessions.begin() as session:
-        run = run_of_job(session, job_id)
-        if run is None:
-            return
-        run.state, run.finished_at = state, utcnow()
-        current = round_of_run(session, run.id)
-        if current is not None and current.state is RoundState.TRAINING:
-            current.state, current.run_id = RoundState.LABELING, None
+    run = run_of_job(session, job_id)
+    if run is None:
+        return
+    run.state, run.finished_at = state, utcnow()
+    current = round_of_run(session, run.id)
+    if current is not None and current.state is RoundState.TRAINING:
+        current.state, current.run_id = RoundState.LABELING, None
+
+
+def why_blind(session: Session, current: Round) -> str | None:
+    """Why a round cannot train now: its challenger is still being compared. None where it can."""
+    if current.state is not RoundState.BLIND or current.blind_batch_id is None:
+        return None
+    done = batches.progress(session, current.blind_batch_id)
+    return (
+        f"{current.challenger_id} is still being compared with {current.incumbent_id} "
+        f"({done.judged} of {done.wanted} blind judgments are in); the next retraining comes "
+        "after that decision"
+    )
 
 
 def refuse_while_blind(session: Session, current: Round) -> None:
@@ -49,14 +81,27 @@ def refuse_while_blind(session: Session, current: Round) -> None:
     Raises:
         TooLittleData: it is; says how many judgments are in.
     """
-    if current.state is not RoundState.BLIND or current.blind_batch_id is None:
-        return
-    done = batches.progress(session, current.blind_batch_id)
-    raise TooLittleData(
-        f"{current.challenger_id} is still being compared with {current.incumbent_id} "
-        f"({done.judged} of {done.wanted} blind judgments are in); the next retraining comes "
-        "after that decision"
-    )
+    reason = why_blind(session, current)
+    if reason is not None:
+        raise TooLittleData(reason)
+
+
+def adapter_of(session: Session, persona: str, adapter_id: str | None = None) -> Adapter:
+    """An adapter that can answer for a persona; None is the one that answers now.
+
+    Raises:
+        NotFound: there is no such adapter, or none answers yet.
+        Refused: it belongs to another persona, or only its name is known.
+    """
+    if adapter_id is None:
+        return adapters.incumbent(session, persona)
+    found = adapters.adapter(session, adapter_id)
+    if found.kind is AdapterKind.EXTERNAL:
+        raise Refused(f"{adapter_id} is known by name only, it cannot answer")
+    if found.persona_slug != persona:
+        owner = found.persona_slug or "no persona"
+        raise Refused(f"adapter {adapter_id} belongs to {owner}, not to {persona}")
+    return found
 
 
 def open_round(session: Session, persona: str) -> Round:
@@ -75,14 +120,71 @@ def open_round(session: Session, persona: str) -> Round:
 
 
 def trained_judgments(session: Session, adapter: Adapter) -> set[int]:
-    """The judgments that an adapter was trained on (its snapshot holds its ancestors' too)."""
-    run = session.get(Run, adapter.run_id) if adapter.run_id is not None else None
-    if run is None or run.snapshot_id is None:
-        return set()
-    ids = select(SnapshotJudgment.judgment_id).where(
-        SnapshotJudgment.snapshot_id == run.snapshot_id
+    """The judgments that an adapter and its ancestors were trained on."""
+    found: set[int] = set()
+    waiting, seen = [adapter.id], set[str]()
+    while waiting:
+        one = session.get(Adapter, waiting.pop())
+        if one is None or one.id in seen:
+            continue
+        seen.add(one.id)
+        waiting += [str(parent.get("id", "")) for parent in one.parents]
+        run = session.get(Run, one.run_id) if one.run_id is not None else None
+        if run is not None and run.snapshot_id is not None:
+            ids = select(SnapshotJudgment.judgment_id).where(
+                SnapshotJudgment.snapshot_id == run.snapshot_id
+            )
+            found.update(session.scalars(ids))
+    return found
+
+
+def left_out(session: Session, snapshot: Snapshot, before: datetime) -> dict[str, int]:
+    """What people and others said of the persona and a snapshot has not, by reason.
+
+    Args:
+        session: the session.
+        snapshot: the judgments that were frozen.
+        before: what came later was not left out, it came too late.
+    """
+    inside = select(SnapshotJudgment.judgment_id).where(SnapshotJudgment.snapshot_id == snapshot.id)
+    told = session.execute(
+        select(Batch.kind, Retraction.judgment_id, Annotator.kind)
+        .select_from(Judgment)
+        .join(Comparison, Comparison.id == Judgment.comparison_id)
+        .join(Batch, Batch.id == Comparison.batch_id)
+        .join(Annotator, Annotator.id == Judgment.annotator_id)
+        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+        .where(
+            Comparison.persona_slug == snapshot.persona_slug,
+            Judgment.created_at <= before,
+            Judgment.id.not_in(inside),
+        )
     )
-    return set(session.scalars(ids))
+    found = Counter(_why_left_out(*row) for row in told.tuples())
+    found["skipped"] = (
+        session.scalar(
+            select(func.count())
+            .select_from(Assignment)
+            .join(Comparison, Comparison.id == Assignment.comparison_id)
+            .join(Batch, Batch.id == Comparison.batch_id)
+            .where(
+                Comparison.persona_slug == snapshot.persona_slug,
+                Assignment.state == AssignmentState.SKIPPED,
+                Assignment.leased_at <= before,
+                Batch.kind != BatchKind.BLIND,
+            )
+        )
+        or 0
+    )
+    return {reason: count for reason, count in sorted(found.items()) if count}
+
+
+def _why_left_out(batch: BatchKind, retracted: int | None, annotator: AnnotatorKind) -> str:
+    if batch is BatchKind.BLIND:
+        return "in blind comparisons"
+    if retracted is not None:
+        return "revised or undone"
+    return "by no person" if annotator is not AnnotatorKind.HUMAN else "of unknown texts"
 
 
 def fresh_and_earlier(

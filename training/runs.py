@@ -31,6 +31,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _as_stored(identity: Mapping[str, Any]) -> Any:
+    """As it reads after a round trip through JSON."""
+    return json.loads(json.dumps(identity, default=str))
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -66,7 +71,7 @@ class RunFolder:
             RunLost: the folder belongs to another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        wanted = json.loads(json.dumps(identity, default=str))
+        wanted = _as_stored(identity)
         there = self.read("run.json")
         if there is None:
             self.write("run.json", wanted)
@@ -74,11 +79,20 @@ class RunFolder:
             names = [n for n in {*there, *wanted} if there.get(n) != wanted.get(n)]
             raise RunLost(
                 f"{self.path}: was started with another {', '.join(sorted(names))}; a run keeps "
-                "what it began with, start a new one"
+                "what it began with, delete this folder to begin anew"
             )
         checkpoint = self.checkpoint()
         self._cut_metrics(checkpoint.step if checkpoint else 0)
         return checkpoint
+
+    def began_with(self, identity: Mapping[str, Any]) -> bool:
+        """Whether this is the run that was started with just this."""
+        return self.read("run.json") == _as_stored(identity)
+
+    def restart(self) -> None:
+        """Forget the saved state: the next step is the first again."""
+        (self.path / "checkpoint.json").unlink(missing_ok=True)
+        self._cut_metrics(0)
 
     def checkpoint(self) -> Checkpoint | None:
         """The last saved state."""
@@ -101,9 +115,11 @@ class RunFolder:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise RunLost(f"{path}: damaged ({error}); start a new run") from error
+            raise RunLost(
+                f"{path}: damaged ({error}); delete the folder {self.path} to begin anew"
+            ) from error
         if not isinstance(value, dict):
-            raise RunLost(f"{path}: damaged; start a new run")
+            raise RunLost(f"{path}: damaged; delete the folder {self.path} to begin anew")
         return value
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:

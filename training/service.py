@@ -7,6 +7,7 @@ not know what is sampled or trained.
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from training.engine.settings import EngineSettings
 
+log = logging.getLogger(__name__)
 GONE_SECONDS = 180.0
 """How long an engine may be silent (being started again, say) before waiting ends."""
 
@@ -84,6 +86,17 @@ class Service:
                     raise
                 self.check()
                 silent_since = self._looked(silent_since)
+
+    def resumed(self, path: str) -> "tinker.TrainingClient | None":
+        """A client with the weights and the optimizer of a saved state; None where it is gone."""
+        import tinker
+
+        try:
+            create = self.client.create_training_client_from_state_with_optimizer
+            return self.wait(create(path))
+        except (tinker.NotFoundError, tinker.RequestFailedError) as error:
+            log.warning("the saved state %s is gone from the service (%s)", path, error)
+            return None
 
     def forget(self, path: str | None) -> None:
         """Delete a saved state that is not needed any more; one that is gone already is fine."""
@@ -155,6 +168,7 @@ def open_service(settings: "EngineSettings | None" = None) -> Service:
 
     Raises:
         ConfigRefused: hosted Tinker without a model name.
+        ServiceGone: hosted Tinker refuses the key or does not answer.
     """
     from training.engine.connection import connect, find_or_start
     from training.engine.settings import EngineSettings, base_model_name, prepare_process
@@ -168,12 +182,15 @@ def open_service(settings: "EngineSettings | None" = None) -> Service:
                 "TINKER_API_KEY is set, so hosted Tinker is used: name its base model in "
                 "PERSONALOOP_HOSTED_MODEL, or unset the key to use the local engine"
             )
-        client = connect(settings)
         import tinker
 
-        rest = tinker.RestClient()
         sha256 = hashlib.sha256(f"hosted:{name}".encode()).hexdigest()
-        return Service(client, rest, name, None, sha256, True, _context(rest, name))
+        try:
+            client, rest = connect(settings), tinker.RestClient()
+            return Service(client, rest, name, None, sha256, True, _context(rest, name))
+        except tinker.TinkerError as error:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ServiceGone(f"hosted Tinker does not let us in: {told}") from error
     client, told = connect(settings), find_or_start(settings)
     import tinker
 

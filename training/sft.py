@@ -16,7 +16,7 @@ from training.adapters import AdapterCard
 from training.configs import in_range, one_of
 from training.datums import Encoder, TokenSequence, persona_rows, spread
 from training.errors import ConfigRefused, TooLittleData
-from training.exporting import export_adapter
+from training.exporting import export_adapter, made_already
 from training.personas import Persona
 from training.runs import Checkpoint, RunFolder, digest
 from training.schedules import SCHEDULES, batch_of, rate
@@ -110,6 +110,7 @@ def train_sft(
         ConfigRefused: hosted Tinker cannot do what the configuration asks.
         TooLittleData: no usable row.
         RunLost: the run folder belongs to another run.
+        AdapterDamaged: another run's adapter has this id.
     """
     refuse_what_hosted_cannot(service, config)
     encoder = Encoder(service, persona)
@@ -128,8 +129,14 @@ def train_sft(
         "rows_sha256": digest([[s.prompt, s.completion] for s in sequences]),
         "base_model_sha256": service.base_sha256,
     }
+    made = made_already(service, out, run, identity)
+    if made is not None:
+        return made
     checkpoint = run.begin(identity)
-    client = _client(service, config, checkpoint.path if checkpoint else None)
+    client = None if checkpoint is None else service.resumed(checkpoint.path)
+    if client is None:
+        run.restart()
+        client, checkpoint = _new_client(service, config), None
     last: dict[str, Any] = {}
     first = checkpoint.step if checkpoint else 0
     for step in range(first, config.steps):
@@ -142,7 +149,7 @@ def train_sft(
             run.put_checkpoint(checkpoint.step, checkpoint.path)
             service.forget(before.path if before else None)
     progress("exporting", 1.0)
-    return export_adapter(
+    card = export_adapter(
         service,
         client,
         out,
@@ -161,6 +168,8 @@ def train_sft(
             },
         ),
     )
+    service.forget(checkpoint.path if checkpoint else None)
+    return card
 
 
 def refuse_what_hosted_cannot(service: Service, config: SFTConfig) -> None:
@@ -176,10 +185,7 @@ def refuse_what_hosted_cannot(service: Service, config: SFTConfig) -> None:
         )
 
 
-def _client(service: Service, config: SFTConfig, state: str | None) -> "tinker.TrainingClient":
-    if state is not None:
-        create = service.client.create_training_client_from_state_with_optimizer
-        return service.wait(create(state))
+def _new_client(service: Service, config: SFTConfig) -> "tinker.TrainingClient":
     metadata = {} if config.alpha is None else {"lora_alpha": str(config.alpha)}
     return service.wait(
         service.client.create_lora_training_client(

@@ -3,6 +3,7 @@
 Parses options and prints; what is done is in the modules that are called.
 """
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,16 @@ def sft(
 ) -> None:
     """Train an adapter on a persona's written responses and register it. Killed, it resumes."""
     from training.configs import CONFIGS, load_config
+    from training.personas import persona_of
     from training.runs import RunFolder
     from training.service import open_service
     from training.sft import SFTConfig, train_sft
 
     settings = load_config(SFTConfig, config or CONFIGS / "lora_persona.yaml", {"steps": steps})
-    speaker, out = _persona(persona), _new_folder(persona, name)
+    speaker, out = persona_of(persona), _new_folder(persona, name)
+    _refuse_unknown(persona, database_url)
     run = RunFolder(outputs_dir() / "runs" / name)
-    with click.progressbar(length=settings.steps, label="training") as bar:
+    with click.progressbar(length=settings.steps, label="training", file=sys.stderr) as bar:
         card = train_sft(
             open_service(), speaker, rows, settings, run, out, _steps(bar, settings.steps)
         )
@@ -82,34 +85,40 @@ def dpo(
 
     `personaloop retrain` is the whole of it. Killed, the same command resumes.
     """
-    from db import adapters, snapshots
+    from db import snapshots
+    from db.clock import utcnow
+    from db.models import JobKind, JobState, Run
     from db.session import sessions, upgrade
+    from training.adapters import portable
     from training.configs import CONFIGS, load_config
     from training.dpo_config import DPOConfig
     from training.dpo_run import train_adapter
     from training.pair_files import read_pairs
     from training.pairs import build_pairs
+    from training.personas import persona_of
+    from training.rounds import adapter_of, left_out
     from training.runs import RunFolder
     from training.service import open_service
 
     settings = load_config(DPOConfig, config or CONFIGS / "dpo.yaml")
-    speaker, out = _persona(persona), _new_folder(persona, name)
+    speaker, out = persona_of(persona), _new_folder(persona, name)
     upgrade(database_url)
     with sessions(database_url).begin() as session:
-        start = (
-            adapters.adapter(session, reference)
-            if reference
-            else adapters.incumbent(session, persona)
-        )
-        snapshot = None
+        start, taken, told = adapter_of(session, persona, reference), None, {}
         if pairs_file is None:
             taken = snapshots.take(session, persona, include_simulated=include_simulated)
-            snapshot = taken.sha256
+            told = {
+                "simulated_judgments": taken.n_simulated,
+                "not_in_snapshot": left_out(session, taken, utcnow()),
+            }
             pairs = build_pairs(snapshots.rows(session, taken.id), settings.pair_options())
         else:
             pairs = read_pairs(pairs_file, settings.pair_options())
     click.echo(pairs.in_words(), err=True)
-    with click.progressbar(length=1000, label="training") as bar:
+    if told.get("simulated_judgments"):
+        click.echo(f"SIMULATED: {told['simulated_judgments']} of them by no person", err=True)
+    run = RunFolder(outputs_dir() / "runs" / name)
+    with click.progressbar(length=1000, label="training", file=sys.stderr) as bar:
         card = train_adapter(
             open_service(),
             speaker,
@@ -117,12 +126,23 @@ def dpo(
             pairs,
             settings,
             start,
-            RunFolder(outputs_dir() / "runs" / name),
+            run,
             out,
-            snapshot=snapshot,
+            snapshot=None if taken is None else taken.sha256,
+            told=told,
             progress=_steps(bar, 1000),
         )
-    _register(card, out, database_url, False)
+    made_by = Run(
+        kind=JobKind.RETRAIN,
+        persona_slug=persona,
+        snapshot_id=None if taken is None else taken.id,
+        reference_id=start.id,
+        config=card.config,
+        folder=portable(run.path),
+        state=JobState.DONE,
+        finished_at=utcnow(),
+    )
+    _register(card, out, database_url, False, made_by)
     accuracy = card.metrics.get("heldout_accuracy")
     said = "no held-out pairs" if accuracy is None else f"held-out accuracy {accuracy:.0%}"
     click.echo(f"{out}: {card.metrics['steps']} steps, {said}")
@@ -132,8 +152,16 @@ def dpo(
 @click.option("--persona", required=True, help="Slug.")
 @click.option("--adapter", help="Adapter id.  [default: what answers now]")
 @click.option("--ask", help="Ask this one question and stop.")
-@click.option("--temperature", type=click.FloatRange(0, 10), default=0.8, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=0.8,
+    show_default=True,
+    help="Of sampling; 0 is greedy.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer."
+)
 @database_option
 def chat(
     persona: str,
@@ -149,11 +177,12 @@ def chat(
     from db import adapters
     from db.session import readers, require_current
     from training.chatting import reply
+    from training.personas import persona_of
     from training.service import open_service
 
     for name in ("httpx", "tinker"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    speaker = _persona(persona)
+    speaker = persona_of(persona)
     require_current(database_url)
     with readers(database_url).begin() as session:
         who = adapter or adapters.incumbent(session, persona).id
@@ -161,7 +190,10 @@ def chat(
     click.echo(f"{speaker.name}, answered by {who}", err=True)
     talk: list[dict[str, str]] = []
     while True:
-        said = ask or click.prompt("you", default="", show_default=False, prompt_suffix="> ")
+        try:
+            said = ask or click.prompt("you", default="", show_default=False, prompt_suffix="> ")
+        except click.Abort:  # the end of what is typed or piped in
+            return
         if not said.strip():
             return
         talk.append({"role": "user", "content": said})
@@ -198,15 +230,15 @@ def evaluate(
     database_url: str | None,
 ) -> None:
     """Compare two adapters blind on held-out prompts and print the win rate with its interval."""
-    from db import adapters
     from db.models import AnnotatorKind
     from db.session import sessions, upgrade
-    from training.batches import BatchMaker
+    from training.batches import BatchMaker, batch_name
     from training.candidates import CandidateConfig
     from training.configs import CONFIGS, load_config
     from training.deciding import batch_judgments
     from training.evaluation.gate import win_rate_over
-    from training.evaluation.judges import annotators, load_judge
+    from training.evaluation.judges import annotators, judge_name, load_judge
+    from training.rounds import adapter_of
     from training.service import open_service
     from training.simulation import judge_all
 
@@ -214,15 +246,17 @@ def evaluate(
     upgrade(database_url)
     make = sessions(database_url)
     with make.begin() as session:
-        adapters.adapter(session, adapter)
-        other = against or adapters.incumbent(session, persona).id
+        adapter_of(session, persona, adapter)
+        other = adapter_of(session, persona, against).id
     if other == adapter:
         raise NotFound(f"{adapter} answers for {persona} now; name another with --against")
     config = load_config(CandidateConfig, CONFIGS / "candidates.yaml")
     maker = BatchMaker(make, open_service(), persona, config)
-    made = maker.blind_batch(f"{adapter} against {other}", adapter, other, comparisons)
-    if function is not None and judge is not None:
-        name = f"judge-{judge.rpartition(':')[2]}"[:110]
+    name = f"judge-{judge_name(judge)}"[:110] if judge else ""
+    # A judge gets a batch of its own: its verdicts never mix with those of people or other judges.
+    called = batch_name(f"{adapter} against {other}{f' by {name}' if name else ''}")
+    made = maker.blind_batch(called, adapter, other, comparisons)
+    if function is not None:
         panel = annotators(1, judge=function, name=name)
         judge_all(make, panel, batch_id=made.batch_id, kind=AnnotatorKind.AUTOMATIC)
     with make.begin() as session:
@@ -239,13 +273,18 @@ def evaluate(
         )
 
 
-def _persona(slug: str) -> Any:
-    from training.personas import PersonaError, load_personas
+def _refuse_unknown(persona: str, database_url: str | None) -> None:
+    """Say before a run, not after it, that its adapter could not be registered."""
+    from db.personas import all_personas
+    from db.session import sessions, upgrade
 
-    known = load_personas()
-    if slug not in known:
-        raise PersonaError(f"no persona {slug!r}; there are {', '.join(known)}")
-    return known[slug]
+    upgrade(database_url)
+    with sessions(database_url).begin() as session:
+        if persona not in {one.slug for one in all_personas(session)}:
+            raise NotFound(
+                f"the ledger does not know {persona} yet; `personaloop init --sample` takes in "
+                "every file of templates/personas"
+            )
 
 
 def _new_folder(persona: str, name: str) -> Path:
@@ -254,14 +293,23 @@ def _new_folder(persona: str, name: str) -> Path:
     return outputs_dir() / "lora" / safe_id(persona) / safe_id(name)
 
 
-def _register(card: Any, out: Path, database_url: str | None, promote: bool) -> None:
+def _register(
+    card: Any, out: Path, database_url: str | None, promote: bool, made_by: Any = None
+) -> None:
+    """Put a new adapter into the ledger, with the run that made it where there is one."""
     from db import adapters
+    from db.models import Adapter
     from db.session import sessions, upgrade
     from training.adapters import portable
 
     upgrade(database_url)
     told = {name: value for name, value in asdict(card).items() if name in _COLUMNS}
     with sessions(database_url).begin() as session:
+        known = session.get(Adapter, card.id)
+        if made_by is not None and (known is None or known.run_id is None):
+            session.add(made_by)
+            session.flush()
+            told["run_id"] = made_by.id
         adapters.put_adapter(session, **told, path=portable(out), sha256=card.sha256)
         if promote:
             adapters.promote(session, card.persona, card.id, reason="asked for", actor="sft")

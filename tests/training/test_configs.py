@@ -62,6 +62,13 @@ def test_mistakes_name_file_and_field(tmp_path, text, message):
         load_config(DPOConfig, path)
 
 
+def test_a_configuration_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"beta: \xff\n")
+    with pytest.raises(ConfigRefused, match="not UTF-8 text"):
+        load_config(DPOConfig, path)
+
+
 def test_few_pairs_make_smaller_batches_rather_than_few_steps():
     config = DPOConfig(batch=16, epochs=2, minimum_pairs=20, minimum_steps=10)
     assert planned_batch(range(20), config) == 4

@@ -11,7 +11,7 @@ from training.adapters import find_adapter, read_card
 from training.datums import Encoder
 from training.dpo import DPOData, Reference, train_dpo
 from training.dpo_run import train_adapter
-from training.errors import RunLost, TooLittleData
+from training.errors import AdapterDamaged, RunLost, TooLittleData
 from training.pairs import PairSet, PreferencePair, prompt_key
 from training.personas import load_personas
 from training.runs import RunFolder
@@ -122,18 +122,48 @@ def test_a_run_never_changes_what_it_began_with(service, encoder, tmp_path):
         train_dpo(service, data_of(encoder, 11), small_dpo(), reference(), run)
 
 
-def test_a_saved_state_that_is_gone_is_said(service, encoder, tmp_path):
-    run = RunFolder(tmp_path / "run")
+def test_a_run_whose_saved_state_is_gone_begins_again_to_the_same_weights(
+    service, encoder, tmp_path
+):
+    data, config = data_of(encoder), small_dpo(epochs=2)
+    whole = train_dpo(service, data, config, reference(), RunFolder(tmp_path / "whole"))
 
     def kill(stage, share):
         if stage == "training" and share >= 0.5:
             raise Killed
 
+    run = RunFolder(tmp_path / "run")
     with pytest.raises(Killed):
-        train_dpo(service, data_of(encoder), small_dpo(), reference(), run, kill)
+        train_dpo(service, data, config, reference(), run, kill)
+    told = (run.path / "reference.json").read_bytes()
     run.put_checkpoint(2, "tinker://nowhere:train:0/weights/gone")
-    with pytest.raises(RunLost, match="is gone from the service"):
-        train_dpo(service, data_of(encoder), small_dpo(), reference(), run)
+    again = train_dpo(service, data, config, reference(), run)
+    assert [record["step"] for record in run.metrics()] == [1, 2, 3, 4, 5, 6]
+    assert (run.path / "reference.json").read_bytes() == told
+    assert weights_of(service, again.client) == weights_of(service, whole.client)
+
+
+def test_a_supervised_run_whose_saved_state_is_gone_begins_again(service, workshop, tmp_path):
+    from training.sft import SFTConfig, train_sft
+
+    config = SFTConfig(rank=4, alpha=8.0, steps=3, batch=4, save_every=1)
+    arguments = (service, load_personas()[PERSONA], workshop.outputs / "rows.jsonl", config)
+
+    def kill(stage, share):
+        if share >= 2 / 3:
+            raise Killed
+
+    made = []
+    for name in ("sft-whole", "sft-lost"):
+        run, out = RunFolder(tmp_path / name), workshop.outputs / "lora" / PERSONA / name
+        if name == "sft-lost":
+            with pytest.raises(Killed):
+                train_sft(*arguments, run, out, kill)
+            run.put_checkpoint(2, "tinker://nowhere:train:0/weights/gone")
+        made.append(train_sft(*arguments, run, out))
+        assert train_sft(*arguments, run, out) == made[-1], "asked again, it is found"
+        shutil.rmtree(out)
+    assert made[0].sha256 == made[1].sha256
 
 
 def test_few_pairs_are_refused_before_anything_is_sent(service, encoder, tmp_path):
@@ -171,15 +201,68 @@ def test_an_adapter_says_what_made_it(service, workshop, tmp_path, ledger):
     pairs = PairSet(tuple(pair(n) for n in range(12)), (), 14, 12, {"ties": 2})
     out = workshop.outputs / "lora" / PERSONA / "made-from-pairs"
     run = RunFolder(tmp_path / "run")
-    card = train_adapter(
-        service, load_personas()[PERSONA], pairs.training, pairs, small_dpo(), start, run, out,
-        snapshot="5" * 64,
+    arguments = (
+        service, load_personas()[PERSONA], pairs.training, pairs, small_dpo(), start, run, out
     )  # fmt: skip
+    card = train_adapter(*arguments, snapshot="5" * 64, told={"simulated_judgments": 3})
     assert card.parents == ({"id": STARTER, "sha256": start.sha256, "weight": 1.0},)
     assert card.snapshot == "5" * 64 and card.metrics["dropped"] == {"ties": 2}
     report = json.loads((run.path / "pairs.json").read_text())
     assert report["dropped_judgments"] == {"ties": 2}
     assert sorted(j for one in report["pairs"] for j in one["judgments"]) == list(range(12))
     assert card.config["beta"] == 0.1
-    assert run.checkpoint() is not None
+    assert card.metrics["simulated_judgments"] == report["simulated_judgments"] == 3
+    assert train_adapter(*arguments) == card, "asked again, what was made is found"
+    other = (*arguments[:4], small_dpo(beta=0.2), start, RunFolder(tmp_path / "other"), out)
+    with pytest.raises(AdapterDamaged, match="there already, made by another run"):
+        train_adapter(*other)
+    changed = (*arguments[:4], small_dpo(beta=0.2), *arguments[5:])
+    with pytest.raises(AdapterDamaged):
+        train_adapter(*changed)
+    assert json.loads((run.path / "pairs.json").read_text()) == report
     shutil.rmtree(out)
+
+
+def test_every_judgment_was_trained_on_held_out_or_dropped_for_a_reason(
+    service, workshop, tmp_path, ledger
+):
+    from db import adapters
+
+    with ledger.begin() as session:
+        start = adapters.adapter(session, STARTER)
+    every = [pair(n) for n in range(14)] + [pair(20, chosen="x" * 600)]
+    pairs = PairSet(tuple(every), (pair(30), pair(31, chosen="y" * 600)), 20, 17, {"ties": 3})
+    chosen = [one for one in every if one.judgments != (4,)]
+    out = workshop.outputs / "lora" / PERSONA / "counted"
+    run = RunFolder(tmp_path / "run")
+    card = train_adapter(
+        service, load_personas()[PERSONA], chosen, pairs, small_dpo(), start, run, out
+    )
+    shutil.rmtree(out)
+    report = json.loads((run.path / "pairs.json").read_text())
+    assert report["dropped_judgments"] == {
+        "ties": 3,
+        "of earlier rounds, not replayed": 1,
+        "too long or empty for the model": 2,
+    }
+    assert (report["trained_judgments"], report["heldout_judgments"]) == (13, 1)
+    counted = 13 + 1 + sum(report["dropped_judgments"].values())
+    assert counted == report["judgments"] == card.metrics["judgments"] == 20
+    assert card.metrics["dropped"] == report["dropped_judgments"]
+    assert "2 too long or empty for the model" in report["in_words"]
+
+
+def test_a_refused_run_leaves_no_folder_and_says_what_did_not_fit(service, tmp_path, ledger):
+    from db import adapters
+
+    with ledger.begin() as session:
+        start = adapters.adapter(session, STARTER)
+    long = [pair(n, chosen="x" * 600) for n in range(10)]
+    pairs = PairSet(tuple(long), (), 10, 10, {})
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(TooLittleData, match=r"only 0 usable pairs.*10 too long"):
+        train_adapter(
+            service, load_personas()[PERSONA], long, pairs, small_dpo(), start, run,
+            tmp_path / "made",
+        )  # fmt: skip
+    assert not run.path.exists()

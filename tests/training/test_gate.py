@@ -88,8 +88,20 @@ def test_both_bad_counts_as_judged_but_not_in_the_rate():
     decision = decide(frame(20, 10, 0, 10), "new", "old", wanted=40)
     assert decision.win_rate == pytest.approx(2 / 3)
     assert decision.both_bad == 10
-    with pytest.raises(GateRefused, match="no judgment that prefers"):
-        decide(frame(0, 0, 0, 5), "new", "old", wanted=5)
+
+
+def test_where_every_verdict_is_both_bad_the_incumbent_stays():
+    decision = decide(frame(0, 0, 0, 5, annotators=3), "new", "old", wanted=5)
+    assert not decision.promote and decision.win_rate is None and decision.both_bad == 5
+    assert decision.words == (
+        "All 5 blind judgments by 3 annotators call both new and old bad. Rejected: nobody "
+        "preferred the challenger; the incumbent stays."
+    )
+
+
+def test_no_judgment_at_all_decides_nothing():
+    with pytest.raises(GateRefused, match="no blind judgment yet"):
+        decide(frame(0, 0), "new", "old", wanted=5, early="in a hurry")
 
 
 def test_simulated_judgments_are_called_so():

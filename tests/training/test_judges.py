@@ -40,6 +40,7 @@ def test_a_judge_is_called_in_shown_order(tmp_path):
         ("def prefer(a, b): pass", "must take .messages, persona, response_a, response_b."),
         ("import nothing_like_this", "cannot be imported: ModuleNotFoundError"),
         ("def prefer(:", "cannot be imported: SyntaxError"),
+        ("import sys; sys.exit('bye')", "cannot be imported: SystemExit: bye"),
     ],
 )
 def test_a_judge_that_cannot_be_loaded_is_one_clear_line(tmp_path, body, message):
@@ -64,6 +65,22 @@ def test_a_wrong_answer_is_one_clear_error(tmp_path, answer):
     judge = load_judge(judge_file(tmp_path, f"def prefer(m, p, a, b): return {answer}"))
     with pytest.raises(JudgeRefused, match="must answer one of a, b, tie, both_bad"):
         judge(MESSAGES, "p", "x", "y")
+
+
+def test_a_judge_that_answers_with_an_enumeration_of_texts_is_understood(tmp_path):
+    body = (
+        "from enum import Enum\n"
+        "class V(str, Enum):\n    A = 'a'\n"
+        "def prefer(m, p, a, b): return V.A\n"
+    )
+    verdict = load_judge(judge_file(tmp_path, body))(MESSAGES, "p", "x", "y")
+    assert type(verdict) is str and verdict == "a"
+
+
+def test_a_judge_that_ends_the_program_is_an_error_of_the_judge(tmp_path):
+    body = "import sys\ndef prefer(m, p, a, b): sys.exit(0)\n"
+    with pytest.raises(JudgeRefused, match="failed: SystemExit"):
+        load_judge(judge_file(tmp_path, body))(MESSAGES, "p", "x", "y")
 
 
 def test_an_exception_in_a_judge_names_its_line(tmp_path):

@@ -90,3 +90,60 @@ def test_a_judge_that_only_ties_trains_nothing_and_says_why(ledger, workshop, tm
     assert all("only 0 usable pairs" in row.decision for row in rows)
     assert all(row.win_rate_vs_start is None for row in rows)
     assert "–" in table(rows, loop.plan)
+
+
+@pytest.mark.slow
+def test_judgments_by_people_that_a_loop_learns_from_are_said(ledger, workshop, tmp_path):
+    from db import labeling, people
+
+    loop = loop_of(ledger, workshop, tmp_path / "loop", rounds=1)
+    loop._generate(PERSONA)
+    with ledger.begin() as session:
+        person = people.put_annotator(session, "Ada").id
+        shown = labeling.claim(session, person)
+        labeling.judge(session, shown.token, person, "a", min_dwell=False)
+    rows = loop.run()
+    assert [(row.judgments, row.by_people) for row in rows] == [(24, 1)]
+    assert "round 1 also learned from 1 judgments by people" in table(rows, loop.plan)
+
+
+def test_a_job_of_the_loop_may_be_run_by_a_worker_beside_it(ledger, workshop, tmp_path):
+    from db import jobs
+    from db.models import JobKind, JobState
+
+    loop = loop_of(ledger, workshop, tmp_path / "loop")
+
+    def somebody_else_does_it():
+        with ledger.begin() as session:
+            jobs.enqueue(session, JobKind.GENERATE, persona=PERSONA)
+            job = jobs.claim_job(session, "another worker")
+            jobs.finish(session, job.id, "another worker", message="made")
+        return
+
+    loop.worker.step = somebody_else_does_it
+    ended = loop._ended(JobKind.GENERATE, PERSONA, {"comparisons": 24})
+    assert (ended.state, ended.message) == (JobState.DONE, "made")
+
+
+def test_a_killed_loop_is_gone_on_with_and_a_finished_or_other_one_set_aside(tmp_path, capsys):
+    from training.loop_command import _begin_anew_where_needed
+
+    def files():
+        return sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+
+    def play(identity, fresh=False):
+        _begin_anew_where_needed(tmp_path, identity, fresh)
+        there = files()
+        (tmp_path / "progress.json").write_text(identity)
+        return there
+
+    (tmp_path / "on-0123").mkdir()
+    assert play("one") == ["plan.sha256"]
+    assert play("one") == ["plan.sha256", "progress.json"]
+    assert "going on with" in capsys.readouterr().err
+    assert play("other") == ["plan.sha256"]
+    assert play("other", fresh=True) == ["plan.sha256"]
+    (tmp_path / "finished.json").write_text("{}")
+    assert play("other") == ["plan.sha256"]
+    assert len(list(tmp_path.glob("before-*"))) == 3
+    assert (tmp_path / "on-0123").is_dir(), "loops on other ledgers are none of its business"

@@ -96,6 +96,23 @@ def test_a_label_batch_asks_pairs_that_differ_and_only_once(ledger, workshop):
     assert count(ledger, Candidate) == len(candidates)
 
 
+def test_prompts_too_long_for_the_model_are_left_out_and_counted(ledger, workshop):
+    from db import prompts
+
+    long = [{"role": "user", "content": "endless " * 600}]
+    with ledger.begin() as session:
+        prompts.put_prompt(session, long)
+        prompts.put_prompt(session, [{"role": "user", "content": "held " * 600}], split="heldout")
+    with ledger.begin() as session:
+        jobs.enqueue(session, JobKind.GENERATE, persona=PERSONA, params={"comparisons": 31})
+    done = worker_of(ledger, workshop).step()
+    assert done.outcome == "done", done
+    assert "31 comparisons" in done.message and "prompts are too long for the model" in done.message
+    with ledger.begin() as session:
+        asked = {one.prompt.messages[0]["content"] for one in session.scalars(select(Candidate))}
+    assert long[0]["content"] not in asked and len(asked) == 30
+
+
 def test_candidates_can_be_made_again_from_their_seed(ledger, workshop):
     from training.candidates import sample_candidates
     from training.datums import Encoder
@@ -146,6 +163,18 @@ def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, wo
         if promoted:
             adapters.rollback(session, PERSONA, actor="test")
             assert adapters.incumbent(session, PERSONA).id == STARTER
+
+
+def test_a_worker_lives_on_when_every_blind_verdict_is_both_bad(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    assert worker.step().outcome == "done"
+    judge_all(ledger, annotators(3, judge=lambda m, p, a, b: "both_bad", name="simulated-strict"))
+    assert worker.work(once=True) == 0
+    assert state_of(ledger) is RoundState.REJECTED
+    with ledger.begin() as session:
+        assert adapters.incumbent(session, PERSONA).id == STARTER
 
 
 STAGES = [
@@ -204,6 +233,89 @@ def test_too_few_pairs_end_the_job_with_the_number_wanted(ledger, workshop):
     assert "only 0 usable pairs; at least 8 wanted" in done.message and "24 ties" in done.message
     assert state_of(ledger) is RoundState.LABELING, "people can go on judging"
     assert count(ledger, Adapter) == 1
+
+
+def test_the_run_counts_what_the_snapshot_has_not_under_its_reason(ledger, workshop):
+    import json
+
+    from db import labeling, people
+
+    ask(ledger, JobKind.GENERATE)
+    worker = worker_of(ledger, workshop)
+    assert worker.step().outcome == "done"
+    with ledger.begin() as session:
+        person = people.put_annotator(session, "Ada").id
+        skipped = labeling.claim(session, person)
+        labeling.skip(session, skipped.token, person)
+        first = labeling.claim(session, person)
+        labeling.judge(session, first.token, person, "a", min_dwell=False)
+        labeling.undo(session, person)
+        again = labeling.claim(session, person)
+        labeling.judge(session, again.token, person, "b", min_dwell=False)
+    judge_all(ledger, annotators(8, judge=longer))
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    done = worker.step()
+    assert done.outcome == "done", done
+    assert "SIMULATED: 23 judgments that it learned from were made by no person" in done.message
+    with ledger.begin() as session:
+        run = session.scalars(select(Run)).one()
+        metrics = session.scalars(select(Adapter).where(Adapter.kind == "dpo")).one().metrics
+    folder = workshop.outputs.joinpath(*run.folder.split("/")[-2:])
+    report = json.loads((folder / "pairs.json").read_text())
+    assert report["not_in_snapshot"] == {"revised or undone": 1, "skipped": 1}
+    assert report["simulated_judgments"] == metrics["simulated_judgments"] == 23
+    assert report["judgments"] == 24
+    dropped = sum(report["dropped_judgments"].values())
+    assert report["trained_judgments"] + report["heldout_judgments"] + dropped == 24
+
+
+def judged_by_a_person_and_others(ledger, workshop):
+    """24 standing judgments, one of them by a person."""
+    from db import labeling, people
+
+    ask(ledger, JobKind.GENERATE)
+    assert worker_of(ledger, workshop).step().outcome == "done"
+    with ledger.begin() as session:
+        person = people.put_annotator(session, "Ada").id
+        shown = labeling.claim(session, person)
+        labeling.judge(session, shown.token, person, "a", min_dwell=False)
+    assert judge_all(ledger, annotators(8, judge=longer)) == 23
+
+
+def test_simulated_judgments_that_are_not_asked_for_are_counted_as_left_out(ledger, workshop):
+    from db import snapshots
+    from training.rounds import left_out
+
+    judged_by_a_person_and_others(ledger, workshop)
+    with ledger.begin() as session:
+        taken = snapshots.take(session, PERSONA)
+        assert left_out(session, taken, utcnow()) == {"by no person": 23}
+        assert left_out(session, taken, utcnow() - timedelta(days=1)) == {}
+
+
+def test_what_any_ancestor_was_trained_on_is_not_new_again(ledger, workshop):
+    from db import snapshots
+    from training.rounds import trained_judgments
+
+    judged_by_a_person_and_others(ledger, workshop)
+    with ledger.begin() as session:
+        parent = STARTER
+        for name, simulated in (("with-all", True), ("with-people", False)):
+            taken = snapshots.take(session, PERSONA, include_simulated=simulated)
+            run = Run(kind=JobKind.RETRAIN, persona_slug=PERSONA, snapshot_id=taken.id)
+            session.add(run)
+            session.flush()
+            adapters.put_adapter(
+                session, id=name, kind="dpo", persona=PERSONA, run_id=run.id,
+                parents=[{"id": parent}],
+            )  # fmt: skip
+            parent = name
+        blend = adapters.put_adapter(
+            session, id="blend", kind="fused", persona=PERSONA,
+            parents=[{"id": parent}, {"id": "of another ledger"}],
+        )  # fmt: skip
+        assert len(trained_judgments(session, blend)) == 24
+        assert trained_judgments(session, adapters.adapter(session, STARTER)) == set()
 
 
 def test_simulated_judgments_train_nothing_unless_asked(ledger, workshop):
@@ -268,6 +380,46 @@ def test_leases_of_dead_processes_are_freed_and_living_ones_kept(ledger):
         claimed = jobs.claim_job(session, "next")
         assert claimed is not None and claimed.attempts == 2
         assert jobs.claim_job(session, "next") is None
+
+
+def test_a_busy_database_does_not_fail_the_job_that_says_how_far_it_is(ledger, monkeypatch):
+    from db.errors import Busy
+    from training import lease as leases
+
+    job_id = ask(ledger, JobKind.GENERATE)
+    with ledger.begin() as session:
+        jobs.claim_job(session, "me")
+
+    def busy(*args, **kwargs):
+        raise Busy("the database is busy")
+
+    with Lease(ledger, job_id, "me", threading.Event()) as lease:
+        with monkeypatch.context() as patched:
+            patched.setattr(leases.jobs, "beat", busy)
+            lease.progress("working", 0.5)
+        lease.progress("another stage", 0.6)
+    with ledger.begin() as session:
+        assert jobs.job(session, job_id).stage == "another stage"
+
+
+def test_a_worker_that_lost_its_job_leaves_the_run_of_the_next_one_alone(
+    ledger, workshop, monkeypatch
+):
+    labeled(ledger, workshop)
+    job_id = ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    from training import retraining
+
+    def taken_over_meanwhile(*args, **kwargs):
+        expire(ledger)
+        with ledger.begin() as session:
+            assert jobs.claim_job(session, "another worker").id == job_id
+        raise ValueError("something broke in the worker that was left behind")
+
+    monkeypatch.setattr(retraining, "train_adapter", taken_over_meanwhile)
+    done = worker_of(ledger, workshop).step()
+    assert done.outcome == "left" and "another worker" in done.message
+    assert state_of(ledger) is RoundState.TRAINING
+    assert count(ledger, Run, Run.state == JobState.RUNNING) == 1
 
 
 def test_a_lost_lease_stops_the_job(ledger):

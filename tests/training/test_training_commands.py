@@ -17,9 +17,9 @@ from personaloop import personaloop
 def run(ledger):
     url = ledger.kw["bind"].url.render_as_string(hide_password=False)
 
-    def call(*arguments: str, database: bool = True):
+    def call(*arguments: str, database: bool = True, typed: str | None = None):
         given = [*arguments, *(["--database-url", url] if database else [])]
-        return CliRunner().invoke(personaloop, given)
+        return CliRunner().invoke(personaloop, given, input=typed)
 
     return call
 
@@ -106,6 +106,11 @@ def test_a_bad_judge_is_refused_before_anything_starts(run, tmp_path):
     refused(run("loop", "--judge", "f"), "FILE.py:function")
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_loop(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(run("loop", "--output", str(tmp_path / "file" / "report.json")), "cannot be written")
+
+
 def test_a_bad_configuration_names_file_and_field(run, tmp_path):
     path = tmp_path / "dpo.yaml"
     path.write_text("betta: 0.1\n")
@@ -158,3 +163,109 @@ def test_a_judge_that_answers_wrongly_stops_without_a_lost_lease(run, ledger, wo
     judge.write_text("def wrong(m, p, a, b): return 'left'\n")
     refused(run("simulate", "--judge", f"{judge}:wrong"), "must answer one of a, b, tie, both_bad")
     assert "24 judgments stored" in run("simulate").output
+
+
+def test_every_option_of_every_command_says_what_it_is():
+    import click
+
+    for name in COMMANDS:
+        command = personaloop.get_command(click.Context(personaloop), name)
+        parts = command.commands.values() if isinstance(command, click.Group) else [command]
+        for part in parts:
+            silent = [
+                option.opts[0]
+                for option in part.params
+                if isinstance(option, click.Option) and not option.help
+            ]
+            assert not silent, f"{name} {part.name}: {silent}"
+
+
+@pytest.fixture
+def at_hand(workshop, monkeypatch):
+    """Commands find the tests' engine."""
+    from training import service
+
+    monkeypatch.setattr(service, "open_service", lambda settings=None: workshop.service())
+
+
+def test_an_adapter_of_another_persona_is_refused_before_anything_is_made(run, ledger):
+    from db import adapters, personas
+
+    with ledger.begin() as session:
+        personas.put_persona(session, slug="formal_concierge", name="Reed")
+        adapters.put_adapter(session, id="theirs", kind="sft", persona="formal_concierge")
+        adapters.put_adapter(session, id="some-model", kind="external")
+    words = f"adapter theirs belongs to formal_concierge, not to {PERSONA}"
+    mine = ("--persona", PERSONA)
+    refused(run("evaluate", *mine, "--adapter", "theirs"), words)
+    refused(run("evaluate", *mine, "--adapter", STARTER, "--against", "theirs"), words)
+    refused(run("dpo", *mine, "--reference", "theirs", "--name", "x"), words)
+    refused(run("evaluate", *mine, "--adapter", "some-model"), "known by name only")
+
+
+def test_a_persona_that_the_ledger_does_not_know_trains_nothing(run):
+    told = run("sft", "--persona", "luxury_curator", "--name", "new")
+    refused(told, "the ledger does not know luxury_curator yet; `personaloop init --sample`")
+
+
+def test_each_judge_of_an_evaluation_gets_comparisons_of_its_own(
+    run, ledger, workshop, tmp_path, at_hand
+):
+    from db import adapters
+
+    run("adapters", "fuse", f"{STARTER}=0.5", "--persona", PERSONA, "--name", "half")
+    judge = tmp_path / "judge.py"
+    judge.write_text(
+        "def longer(m, p, a, b): return 'a' if len(a) > len(b) else 'b'\n"
+        "def shorter(m, p, a, b): return 'b' if len(a) > len(b) else 'a'\n"
+    )
+    told = []
+    for name in ("longer", "shorter"):
+        done = run(
+            "evaluate", "--persona", PERSONA, "--adapter", "half", "--comparisons", "7",
+            "--judge", f"{judge}:{name}",
+        )  # fmt: skip
+        assert done.exit_code == 0, done.exception
+        told.append(done.output)
+    assert told[0] != told[1]
+    assert all("judged by no person" in output for output in told)
+    with ledger.begin() as session:
+        kinds = dict(session.execute(select(Annotator.name, Annotator.kind)).tuples().all())
+        assert adapters.incumbent(session, PERSONA).id == STARTER
+    assert kinds == {
+        f"judge-judge.{name}-01": AnnotatorKind.AUTOMATIC for name in ("longer", "shorter")
+    }
+
+
+def test_an_adapter_of_one_run_knows_its_judgments_and_asked_again_is_found(
+    run, ledger, workshop, tmp_path, at_hand
+):
+    from workbench import small_dpo
+
+    from training.evaluation.judges import annotators
+    from training.jobs import make_label_batch
+    from training.simulation import judge_all
+
+    make_label_batch(ledger, workshop.service(), PERSONA, small_candidates(), 24)
+    judge_all(ledger, annotators(4, judge=lambda m, p, a, b: "a" if a > b else "b"))
+    config = tmp_path / "dpo.yaml"
+    given = {n: v for n, v in small_dpo(epochs=1).__dict__.items() if v is not None}
+    config.write_text("".join(f"{n}: {json.dumps(v)}\n" for n, v in given.items()))
+    command = (
+        "dpo", "--persona", PERSONA, "--include-simulated", "--config", str(config),
+        "--name", "by-hand",
+    )  # fmt: skip
+    for _ in range(2):
+        done = run(*command)
+        assert done.exit_code == 0, done.exception
+        assert "SIMULATED: 24 of them by no person" in done.output
+    shown = json.loads(run("adapters", "show", "by-hand").output)
+    assert shown["snapshot"]["by_kind"]["simulated"] == 24
+    assert shown["metrics"]["simulated_judgments"] == 24
+    assert shown["parents"][0]["id"] == STARTER and shown["run"]["id"] == 1
+
+
+def test_a_talk_ends_with_its_input(run, at_hand):
+    done = run("chat", "--persona", PERSONA, typed="hello\n")
+    assert done.exit_code == 0, done.output
+    assert f"answered by {STARTER}" in done.output

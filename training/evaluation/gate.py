@@ -4,9 +4,10 @@ Knows the rule and the judgments of one blind batch. Does not know how they were
 what a promotion does.
 
 The rule: once every judgment that was asked for is in, the challenger is promoted when the lower
-end of the 95 % interval of its win rate lies above one half. The decision is made once, then:
-looking earlier and stopping at a good moment would promote chance. An operator may decide earlier;
-the reason is recorded with the decision, which is made by the same rule on the judgments so far.
+end of the 95 % interval of its win rate lies above one half; where every verdict is "both bad",
+there is no rate and the incumbent stays. The decision is made once, then: looking earlier and
+stopping at a good moment would promote chance. An operator may decide earlier; the reason is
+recorded with the decision, which is made by the same rule on the judgments so far.
 """
 
 from dataclasses import asdict, dataclass
@@ -30,7 +31,8 @@ class Decision:
         promote: whether the challenger takes over.
         challenger: adapter id.
         incumbent: adapter id.
-        win_rate: the challenger's (wins + ties/2) / (wins + losses + ties), 0 to 1.
+        win_rate: the challenger's (wins + ties/2) / (wins + losses + ties), 0 to 1; None where
+            every verdict is both bad.
         ci_low: lower end of its interval.
         ci_high: upper end.
         ci: confidence level of the interval.
@@ -50,9 +52,9 @@ class Decision:
     promote: bool
     challenger: str
     incumbent: str
-    win_rate: float
-    ci_low: float
-    ci_high: float
+    win_rate: float | None
+    ci_low: float | None
+    ci_high: float | None
     ci: float
     wins: int
     losses: int
@@ -84,6 +86,21 @@ class WinRate:
     both_bad: int
     annotators: int
     clustered: bool
+
+
+@dataclass(frozen=True)
+class NoRate:
+    """What is known where every verdict is both bad."""
+
+    both_bad: int
+    annotators: int
+    value: None = None
+    ci_low: None = None
+    ci_high: None = None
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    clustered: bool = False
 
 
 def win_rate_over(frame: pd.DataFrame, one: str, other: str, *, ci: float = 0.95) -> WinRate:
@@ -147,7 +164,7 @@ def decide(
         early: an operator's reason to decide now although judgments are missing.
 
     Raises:
-        GateRefused: judgments are missing and no reason was given, or none prefers or ties.
+        GateRefused: judgments are missing and no reason was given, or there is none at all.
     """
     judgments = len(frame)
     if judgments < wanted and not (early and early.strip()):
@@ -155,21 +172,17 @@ def decide(
             f"{wanted - judgments} of {wanted} judgments are still missing; the gate decides once "
             "they are in (an operator may decide now by giving a reason)"
         )
-    rate = win_rate_over(frame, challenger, incumbent, ci=ci)
-    promote = rate.ci_low > 0.5
+    if not judgments:
+        raise GateRefused(f"{challenger} and {incumbent} have no blind judgment yet; judge some")
     simulated = sum(str(kind) != "human" for kind in frame["annotator_kind"])
-    interval = f"{ci:.0%} interval {rate.ci_low:.0%} to {rate.ci_high:.0%}"
-    if promote:
-        verdict = "Promoted: the whole interval lies above one half."
-    elif rate.ci_high < 0.5:
-        verdict = "Rejected: the challenger is worse; the incumbent stays."
-    else:
-        verdict = "Rejected: the interval reaches one half or below, so it may be chance."
-    words = (
-        f"{challenger} beat {incumbent} in {rate.value:.0%} of {judgments - rate.both_bad} blind "
-        f"judgments by {rate.annotators} annotator{'s' if rate.annotators != 1 else ''} ({interval}"
-        f"{', clustered by annotator' if rate.clustered else ''}). {verdict}"
+    nobody_prefers = bool((frame["verdict"].astype(str) == "both_bad").all())
+    rate = (
+        NoRate(both_bad=judgments, annotators=frame["annotator"].nunique())
+        if nobody_prefers
+        else win_rate_over(frame, challenger, incumbent, ci=ci)
     )
+    promote = rate.ci_low is not None and rate.ci_low > 0.5
+    words = _in_words(rate, challenger, incumbent, ci, judgments, promote)
     if simulated:
         words += f" SIMULATED: {simulated} of the judgments were made by no person."
     if early and judgments < wanted:
@@ -193,4 +206,33 @@ def decide(
         simulated=simulated,
         early=early.strip() if early and judgments < wanted else None,
         words=words,
+    )
+
+
+def _in_words(
+    rate: WinRate | NoRate,
+    challenger: str,
+    incumbent: str,
+    ci: float,
+    judgments: int,
+    promote: bool,
+) -> str:
+    """The decision in a sentence or two, without what is said of simulated or early ones."""
+    by = f"by {rate.annotators} annotator{'s' if rate.annotators != 1 else ''}"
+    if isinstance(rate, NoRate):
+        return (
+            f"All {judgments} blind judgments {by} call both {challenger} and {incumbent} bad. "
+            "Rejected: nobody preferred the challenger; the incumbent stays."
+        )
+    if promote:
+        verdict = "Promoted: the whole interval lies above one half."
+    elif rate.ci_high < 0.5:
+        verdict = "Rejected: the challenger is worse; the incumbent stays."
+    else:
+        verdict = "Rejected: the interval reaches one half or below, so it may be chance."
+    interval = f"{ci:.0%} interval {rate.ci_low:.0%} to {rate.ci_high:.0%}"
+    return (
+        f"{challenger} beat {incumbent} in {rate.value:.0%} of {judgments - rate.both_bad} blind "
+        f"judgments {by} ({interval}{', clustered by annotator' if rate.clustered else ''}). "
+        f"{verdict}"
     )

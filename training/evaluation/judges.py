@@ -182,7 +182,7 @@ def load_judge(spec: str) -> Judge:
     sys.modules[module_name] = module
     try:
         loader.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise JudgeRefused(
             f"--judge {spec}: the file cannot be imported: {_one_line(error)}"
         ) from error
@@ -204,19 +204,25 @@ def load_judge(spec: str) -> Judge:
     def judge(messages: list[dict[str, Any]], persona: str, a: str, b: str) -> str:
         try:
             verdict = function(messages, persona, a, b)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise JudgeRefused(f"--judge {spec} failed: {_one_line(error)}") from error
         if not isinstance(verdict, str) or verdict not in VERDICTS:
+            answered = " ".join(f"{verdict!r:.80}".split())
             raise JudgeRefused(
-                f"--judge {spec} answered {verdict!r:.80}; it must answer one of "
-                f"{', '.join(VERDICTS)}"
+                f"--judge {spec} answered {answered}; it must answer one of {', '.join(VERDICTS)}"
             )
-        return str(verdict)
+        return VERDICTS[VERDICTS.index(verdict)]
 
     return judge
 
 
-def _one_line(error: Exception) -> str:
+def judge_name(spec: str) -> str:
+    """``file.function`` of a judge, for the names of those who judge by it."""
+    path, _, name = spec.rpartition(":")
+    return f"{Path(path).stem}.{name}"
+
+
+def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     where = ""
     if error.__traceback__ is not None:
