@@ -61,14 +61,16 @@ def versus(
 
 
 def leader(
-    ratings: Sequence[tuple[str, float, float, float]], persona: str = "", clear: bool | None = None
+    ratings: Sequence[tuple[str, float, float, float]],
+    persona: str = "",
+    lead: tuple[float, float] | None = None,
 ) -> str:
     """Who leads a table of ratings.
 
     Args:
         ratings: (name, rating, low, high) in falling order of rating.
         persona: display name, or empty.
-        clear: whether the first is ahead of the second beyond doubt; None takes it from the two
+        lead: joint interval of the difference between the first two; None compares their own
             intervals, which is the more careful answer.
     """
     where = f" for {persona}" if persona else ""
@@ -77,11 +79,14 @@ def leader(
     first, rating, low, _ = ratings[0]
     if len(ratings) == 1:
         return sentence(f"{first} is alone{where}: a rating needs two to compare")
-    second, lead = ratings[1][0], rating - ratings[1][1]
-    sure = low > ratings[1][3] if clear is None else clear
+    second, apart = ratings[1][0], rating - ratings[1][1]
+    sure = low > ratings[1][3] if lead is None else lead[0] > 0
+    between = f", {lead[0]:.2f} to {lead[1]:.2f}" if lead is not None else ""
     if sure:
-        return sentence(f"{first} leads{where}, {lead:.2f} ahead of {second}")
-    return sentence(f"{first} and {second} share the lead{where}: {lead:.2f} apart, within error")
+        return sentence(f"{first} leads{where}, ahead of {second} by {apart:.2f}{between}")
+    return sentence(
+        f"{first} and {second} cannot be told apart{where}: {apart:.2f} between them{between}"
+    )
 
 
 def course(label: str, values: Iterable[float], shares: bool = False) -> str:

@@ -40,7 +40,7 @@ class Island:
             ``refusal`` says why there are none.
         notes: what a reader must know of how the ratings came about.
         refusal: why there are no ratings, or empty.
-        clear: whether the first is ahead of the second beyond its joint interval; None if unknown.
+        lead: joint interval of the first's rating less the second's; None without ratings.
         gaps: rating of item less that of opponent, with their joint interval, for every ordered
             pair; columns ``GAP_COLUMNS``; empty without ratings or beyond ``MOST_GAPS`` items.
     """
@@ -48,7 +48,7 @@ class Island:
     items: Frame
     notes: tuple[str, ...]
     refusal: str
-    clear: bool | None
+    lead: tuple[float, float] | None
     gaps: Frame
 
 
@@ -74,7 +74,7 @@ def _island(frame: Frame, group: Sequence[Any]) -> Island:
         )
     fit, refusal = _fit(frame, notes)
     items = _items(rates)
-    clear: bool | None = None
+    lead: tuple[float, float] | None = None
     if fit is not None:
         place = {item: at for at, item in enumerate(fit.items)}
         order = [place[item] for item in items["item"]]
@@ -88,13 +88,13 @@ def _island(frame: Frame, group: Sequence[Any]) -> Island:
         items["flag"] = [", ".join(fit.flags.get(item, ())) for item in items["item"]]
         items = items.sort_values(["rating", "item"], ascending=[False, True])
         ahead = fit.difference(items["item"].iloc[0], items["item"].iloc[1])
-        clear = ahead.ci_low > 0
+        lead = (ahead.ci_low, ahead.ci_high)
         if len(group) > 2 and int(items["n"].min()) < LITTLE:
             notes.append(f"Some adapters have fewer than {LITTLE} judgments: early numbers.")
     else:
         items = items.sort_values(["win_rate", "item"], ascending=[False, True])
     return Island(
-        items.reset_index(drop=True)[ITEM_COLUMNS], tuple(notes), refusal, clear, _gaps(fit)
+        items.reset_index(drop=True)[ITEM_COLUMNS], tuple(notes), refusal, lead, _gaps(fit)
     )
 
 

@@ -5,7 +5,6 @@ a table under each chart, downloads). Knows no SQL and no statistics.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,16 +14,7 @@ import streamlit as st
 from annotate_app import charts
 from annotate_app.frames import Frame
 from annotate_app.style import PERSONA_COLOURS, page
-from annotate_app.words import ago, many, plain, safe_markdown
-
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$^=])")
-
-
-def say(text: object) -> str:
-    """A name or id as Markdown that reads exactly as it is: nothing in it formats or acts."""
-    line = " ".join(plain(str(text)).split())
-    line = re.sub(r"([:@])(?=[\w/+\-\[])", "\\1\u2060", line)
-    return _MARKS.sub(r"\\\1", line)
+from annotate_app.words import ago, many, plain, say
 
 
 def code(text: object) -> str:
@@ -188,7 +178,6 @@ __all__ = [
     "page",
     "persona_heading",
     "quiet",
-    "safe_markdown",
     "say",
     "small_table",
     "to_csv",

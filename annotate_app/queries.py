@@ -61,7 +61,7 @@ def blind_results(include_simulated: bool = True) -> Frame:
 
 
 def judged_since(moment: datetime) -> int:
-    """Judgments given since a moment (to the minute), retracted ones included."""
+    """Judgments that people gave on the page since a moment (to the minute), retracted ones too."""
     return _judged_since(database_url(), pulse(), moment.replace(second=0, microsecond=0))
 
 
@@ -113,7 +113,11 @@ def _totals(url: str, at: Pulse) -> Totals:
 @st.cache_data(ttl=TTL, max_entries=4, show_spinner=False)
 def _judged_since(url: str, at: Pulse, moment: datetime) -> int:
     del url, at
-    query = select(func.count()).select_from(Judgment).where(Judgment.created_at >= moment)
+    query = (
+        select(func.count())
+        .select_from(Judgment)
+        .where(Judgment.created_at >= moment, Judgment.source == "page")
+    )
     return read(lambda session: session.scalar(query) or 0)
 
 

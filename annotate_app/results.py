@@ -99,7 +99,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Sections in the order of their personas, those of no persona last."""
+    """Sections that rank something first, then by persona, those of no persona last."""
 
     sections: tuple[Section, ...]
 
@@ -129,7 +129,8 @@ def analyse(frame: Frame, patterns: Frame | None = None) -> Analysis:
     slugs = sorted({key for key in keys if key is not None})
     parts = [(slug, frame[keys == slug], alike[alike["persona"] == slug]) for slug in slugs]
     parts.append((None, frame[keys.isna()], alike[alike["persona"].isna()]))
-    return Analysis(tuple(section(slug, part, some) for slug, part, some in parts if len(part)))
+    found = [section(slug, part, some) for slug, part, some in parts if len(part)]
+    return Analysis(tuple(sorted(found, key=lambda each: not each.islands)))
 
 
 def section(persona: str | None, frame: Frame, patterns: Frame | None = None) -> Section:

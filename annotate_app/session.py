@@ -10,6 +10,7 @@ import streamlit as st
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import people
+from db.errors import Refused
 from db.models import AnnotatorKind, Role
 from db.session import readers, sessions
 
@@ -69,3 +70,17 @@ def require(role: Role | str) -> Me:
         st.info(f"This page is for the role “{Role(role)}”; yours is “{person.role}”.")
         st.stop()
     return person
+
+
+def acting(role: Role | str) -> str:
+    """The name of who presses a button, asked at the press: a callback runs before its page does.
+
+    Raises:
+        Refused: They are signed out, switched off, or have another role by now.
+    """
+    person = signed_in()
+    if person is None:
+        raise Refused("nothing was done: you are signed out")
+    if not person.may(role):
+        raise Refused(f"nothing was done: this is for the role “{Role(role)}”")
+    return person.name

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from annotate_app.words import safe_html, safe_markdown
-
-__all__ = ["ACCENT", "PERSONA_COLOURS", "page", "persona_colour", "safe_html", "safe_markdown"]
+__all__ = ["ACCENT", "PERSONA_COLOURS", "page", "persona_colour"]
 
 ACCENT = "#0B6B6B"
 """The accent of the light palette; charts use it where one colour is enough."""

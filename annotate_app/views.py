@@ -117,13 +117,14 @@ class AliasView:
 
 @dataclass(frozen=True)
 class PersonView:
-    """Somebody with an account, and how much they judged."""
+    """An annotator, whether they were ever invited to sign in, and how much they judged."""
 
     id: int
     name: str
     kind: str
     role: str
     active: bool
+    invited: bool
     judged: int
     last_at: datetime | None
     created_at: datetime

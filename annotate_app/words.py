@@ -1,8 +1,8 @@
 """Numbers, times and texts as people read them. Knows no streamlit and no database.
 
 Completions are hostile until shown otherwise: they come from models and from imported files.
-``safe_html`` is for places where we lay out the page ourselves, ``safe_markdown`` for
-``st.markdown``; neither lets a text load anything, run anything or imitate the page.
+``safe_html`` is for places where we lay out the page ourselves, ``say`` for ``st.markdown``;
+neither lets a text load anything, run anything or imitate the page.
 """
 
 import re
@@ -18,10 +18,7 @@ JOINER = "\u2060"
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
-_CODE = re.compile(
-    r"(^[ ]{0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^[ ]{0,3}\2[`~]*[ \t]*$|\Z)|(`+)(?!`).+?(?<!`)\3(?!`))",
-    re.DOTALL | re.MULTILINE,
-)
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$^=&])")
 
 
 def plain(text: str) -> str:
@@ -46,27 +43,15 @@ def safe_html(text: str) -> str:
     return _MARKDOWN.render(plain(text))
 
 
-def safe_markdown(text: str) -> str:
-    """The text as Markdown for ``st.markdown`` that shows formatting and does nothing else.
+def say(text: object) -> str:
+    """A text as one line of Markdown that reads exactly as it is: nothing in it formats or acts.
 
     No HTML, no images, no links, no colour or icon directives, no emoji codes, no formulas.
-    What is inside code stays readable as it was.
-
-    Args:
-        text: CommonMark, or anything at all.
-
-    Returns:
-        Markdown that reads the same, with invisible joiners where something would have acted.
     """
-    text = plain(text)
-    parts: list[str] = []
-    end = 0
-    for code in _CODE.finditer(text):
-        parts.append(_defuse(text[end : code.start()], in_code=False))
-        parts.append(_defuse(code.group(), in_code=True))
-        end = code.end()
-    parts.append(_defuse(text[end:], in_code=False))
-    return "".join(parts)
+    line = " ".join(plain(str(text)).split())
+    line = re.sub(r"([:@])(?=[\w/+\-\[])", "\\1" + JOINER, line)
+    line = re.sub(r"\b(www)\.", rf"\1{JOINER}.", line, flags=re.IGNORECASE)
+    return _MARKS.sub(r"\\\1", line)
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
@@ -94,21 +79,6 @@ def clip(text: str, length: int = 140) -> str:
     if len(line) <= length:
         return line
     return line[: length - 1].rsplit(" ", 1)[0].rstrip(",;:.") + "…"
-
-
-def _defuse(text: str, *, in_code: bool) -> str:
-    text = re.sub(r"<(?=[A-Za-z/!?])", "<" + JOINER, text)
-    text = re.sub(r"!(?=\[)", "!" + JOINER, text)
-    text = re.sub(r"\](?=[(\[:])", "]" + JOINER, text)
-    text = re.sub(r":(?=[\w/+\-\[])", ":" + JOINER, text)
-    text = re.sub(r"\b(www)\.", rf"\1{JOINER}.", text, flags=re.IGNORECASE)
-    text = re.sub(r"@(?=\w)", "@" + JOINER, text)
-    return text if in_code else re.sub(r"(\\*)\$", _escape_dollar, text)
-
-
-def _escape_dollar(found: re.Match[str]) -> str:
-    slashes = found.group(1)
-    return found.group() if len(slashes) % 2 else slashes + "\\$"
 
 
 def _render_link(renderer, tokens, idx, options, env):  # type: ignore[no-untyped-def]

@@ -30,6 +30,7 @@ from db.models import (
     AssignmentState,
     Batch,
     Comparison,
+    Invite,
     Job,
     Judgment,
     Persona,
@@ -359,8 +360,9 @@ def _people(url: str) -> list[PersonView]:
             .group_by(Judgment.annotator_id)
             .subquery()
         )
+        invited = select(Invite.annotator_id)
         found = session.execute(
-            select(Annotator, judged.c.n, judged.c.last_at)
+            select(Annotator, Annotator.id.in_(invited), judged.c.n, judged.c.last_at)
             .outerjoin(judged, judged.c.annotator_id == Annotator.id)
             .order_by(Annotator.kind != "human", Annotator.name)
         ).all()
@@ -371,11 +373,12 @@ def _people(url: str) -> list[PersonView]:
                 kind=person.kind.value,
                 role=person.role.value,
                 active=person.active,
+                invited=asked,
                 judged=n or 0,
                 last_at=last_at,
                 created_at=person.created_at,
             )
-            for person, n, last_at in found
+            for person, asked, n, last_at in found
         ]
 
     return read(work)

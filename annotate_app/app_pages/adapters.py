@@ -4,12 +4,12 @@ import streamlit as st
 
 from annotate_app import actions, adapter_files, charts, findings, panels, queries, work_queries
 from annotate_app.naming import short, short_names
-from annotate_app.session import require
+from annotate_app.session import acting, require
 from annotate_app.style import PERSONA_COLOURS
 from annotate_app.words import ago, many
 from db.errors import PersonaLoopError
 
-person = require("admin")
+require("admin")
 names = work_queries.personas()
 rounds = work_queries.rounds()
 short_of = short_names(rounds)
@@ -43,7 +43,7 @@ def promote(persona: str, choices: list[str]) -> None:
     reason = st.text_input("Why?", placeholder="Won the blind comparison, checked by hand")
     if st.button("Promote", type="primary", icon=":material/arrow_upward:", key="promote-now"):
         try:
-            actions.promote(persona, chosen, reason=reason, actor=person.name)
+            actions.promote(persona, chosen, reason=reason, actor=acting("admin"))
         except PersonaLoopError as error:
             st.error(panels.say(findings.sentence(str(error))))
             return
@@ -61,7 +61,7 @@ def roll_back(persona: str) -> None:
     )
     if st.button("Roll back", type="primary", icon=":material/undo:", key="rollback-now"):
         try:
-            back = actions.roll_back(persona, actor=person.name)
+            back = actions.roll_back(persona, actor=acting("admin"))
         except PersonaLoopError as error:
             st.error(panels.say(findings.sentence(str(error))))
             return

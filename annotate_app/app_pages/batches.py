@@ -5,14 +5,14 @@ from datetime import timedelta
 import streamlit as st
 
 from annotate_app import actions, findings, panels, queries, work_queries
-from annotate_app.session import require
+from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.clock import utcnow
 from db.errors import PersonaLoopError
 
 KIND = {"label": "for training", "blind": "blind comparison", "imported": "imported"}
 
-person = require("admin")
+require("admin")
 
 
 def attempt(work) -> None:
@@ -25,13 +25,13 @@ def attempt(work) -> None:
 
 def set_state(batch_id: int, state: str) -> None:
     """A button's callback."""
-    attempt(lambda: actions.set_batch_state(batch_id, state, actor=person.name))
+    attempt(lambda: actions.set_batch_state(batch_id, state, actor=acting("admin")))
 
 
 def set_priority(batch_id: int, key: str) -> None:
     """A number field's callback."""
     value = int(st.session_state[key])
-    attempt(lambda: actions.set_batch_priority(batch_id, value, actor=person.name))
+    attempt(lambda: actions.set_batch_priority(batch_id, value, actor=acting("admin")))
 
 
 def pace(batches) -> str:
@@ -106,7 +106,8 @@ def card(batch, names) -> None:
 
 @st.fragment(run_every=10)
 def body() -> None:
-    """Everything, kept up to date."""
+    """Everything, kept up to date, for as long as its reader may see it."""
+    require("admin")
     names = work_queries.personas()
     batches = work_queries.batches()
     opened = [batch for batch in batches if batch.state == "open" and batch.left]

@@ -18,7 +18,8 @@ from annotate_app.panel import answer_panel, given_answer
 from annotate_app.panel.answers import Status
 from annotate_app.session import me, signed_in
 from annotate_app.stage import stage_html
-from annotate_app.style import page, persona_colour, safe_markdown
+from annotate_app.style import page, persona_colour
+from annotate_app.words import say
 from db.errors import Busy, PersonaLoopError
 from db.labeling import Shown, my_day
 from db.session import readers
@@ -90,7 +91,7 @@ def show_pair(pair: Shown) -> None:
         )
         if pair.persona_name:
             with st.popover("Who is this?", type="tertiary"):
-                st.markdown(safe_markdown(pair.persona_summary or pair.persona_name))
+                st.markdown(say(pair.persona_summary or pair.persona_name))
         st.html(f'<p class="pl-progress">{progress_words(day, holding=True)}</p>')
     st.html(stage_html(pair.token, pair.messages, pair.response_a, pair.response_b))
 

@@ -5,8 +5,8 @@ import streamlit as st
 from annotate_app.labeling import days_words, verdict_words
 from annotate_app.session import me
 from annotate_app.stage import pair_html
-from annotate_app.style import page, safe_markdown
-from annotate_app.words import ago, clip
+from annotate_app.style import page
+from annotate_app.words import ago, clip, say
 from db import labeling
 from db.errors import PersonaLoopError
 from db.labeling import my_day, my_history
@@ -47,14 +47,14 @@ if not past:
 st.write(days_words(day))
 for each in past[:shown]:
     question = clip(str(each.messages[-1].get("content", "")) if each.messages else "", 90)
-    title = f"**{verdict_words(each)}** · {safe_markdown(question)} · {ago(each.created_at)}"
+    title = f"**{verdict_words(each)}** · {say(question)} · {ago(each.created_at)}"
     if not each.stands:
         title = f"{title} · _changed or taken back_"
     with st.expander(title):
         st.html(pair_html(each.messages, each.response_a, each.response_b))
         said = [*each.tags, *([f"“{clip(each.comment, 400)}”"] if each.comment else [])]
         if said:
-            st.markdown("You added: " + safe_markdown(", ".join(said)))
+            st.markdown("You added: " + say(", ".join(said)))
         if each.stands:
             st.button(
                 "Change this answer",

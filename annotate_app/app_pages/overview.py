@@ -27,7 +27,8 @@ require("analyst")
 
 @st.fragment(run_every=15)
 def body() -> None:
-    """The whole page, quietly brought up to date."""
+    """The whole page, quietly brought up to date while its reader may see it."""
+    require("analyst")
     totals = queries.totals()
     names = work_queries.personas()
     short_of = short_names(work_queries.rounds())
@@ -80,7 +81,7 @@ def _finding(judgments, results, names, short_of) -> str:
             for _, row in island.items.head(2).iterrows()
         ],
         names.get(persona, ""),
-        island.clear,
+        island.lead,
     )
 
 
@@ -91,6 +92,7 @@ def _nothing_yet() -> None:
         " The numbers here move with every judgment.",
         'personaloop users invite --name "Ada" --role evaluator',
     )
+    panels.link("label", "Judge the first pair", ":material/thumbs_up_down:")
 
 
 def _challengers(results, names, short_of) -> None:
@@ -110,11 +112,17 @@ def _challengers(results, names, short_of) -> None:
     ]
     latest["standing"] = latest["state"].map(lambda state: STATES.get(state, state))
     judged = latest[latest["n"] > 0]
+    if judged.empty:
+        panels.empty(
+            "No blind judgment yet",
+            f"{many(len(latest), 'new adapter waits', 'new adapters wait')} to be compared blind"
+            " with what answers now. The blind pairs come first on the **Label** page.",
+        )
+        panels.link("label", "Judge the blind pairs", ":material/visibility_off:")
+        return
     ahead = int((judged["ci_low"] > 0.5).sum())
     title = (
-        "No blind judgment yet"
-        if judged.empty
-        else "No challenger is clearly ahead yet"
+        "No challenger is clearly ahead yet"
         if not ahead
         else "The challenger is clearly ahead"
         if len(latest) == 1

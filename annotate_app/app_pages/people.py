@@ -3,7 +3,7 @@
 import streamlit as st
 
 from annotate_app import actions, findings, panels, work_queries
-from annotate_app.session import require
+from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.errors import PersonaLoopError
 
@@ -15,8 +15,9 @@ ROLES = {
 
 person = require("admin")
 everybody = work_queries.people()
-humans = [one for one in everybody if one.kind == "human"]
-others = [one for one in everybody if one.kind != "human"]
+humans = [one for one in everybody if one.kind == "human" and one.invited]
+others = [one for one in everybody if one not in humans]
+MOST_OTHERS = 50
 
 
 def refuse_kindly(work, done: str) -> None:
@@ -31,13 +32,15 @@ def refuse_kindly(work, done: str) -> None:
 def change_role(name: str, key: str) -> None:
     """The select box's callback."""
     role = st.session_state[key]
-    refuse_kindly(lambda: actions.set_role(name, role, actor=person.name), f"{name} is now {role}.")
+    refuse_kindly(
+        lambda: actions.set_role(name, role, actor=acting("admin")), f"{name} is now {role}."
+    )
 
 
 def switch(name: str, active: bool) -> None:
     """The button's callback."""
     refuse_kindly(
-        lambda: actions.set_active(name, active, actor=person.name),
+        lambda: actions.set_active(name, active, actor=acting("admin")),
         f"{name} can sign in again." if active else f"{name} is signed out everywhere, at once.",
     )
 
@@ -58,7 +61,7 @@ def invite_form() -> None:
             st.error("You cannot change your own role; another admin can.")
             return
         try:
-            token = actions.invite(name, role, actor=person.name)
+            token = actions.invite(name, role, actor=acting("admin"))
         except PersonaLoopError as error:
             st.error(panels.say(findings.sentence(str(error))))
             return
@@ -117,11 +120,14 @@ invite_form()
 for each in humans:
     row(each)
 if others:
-    with st.expander(f"{many(len(others), 'annotator')} that are no people"):
+    with st.expander(f"{many(len(others), 'annotator')} without a sign-in: imported or simulated"):
         st.markdown(
             "\n".join(
-                f"- {panels.say(one.name)} :orange-badge[{one.kind.upper()}]"
-                f" :small[{many(one.judged, 'judgment')}]"
-                for one in others
+                f"- {panels.say(one.name)}"
+                + (f" :orange-badge[{one.kind.upper()}]" if one.kind != "human" else "")
+                + f" :small[{many(one.judged, 'judgment')}]"
+                for one in others[:MOST_OTHERS]
             )
         )
+        if len(others) > MOST_OTHERS:
+            panels.quiet(f"and {many(len(others) - MOST_OTHERS, 'more', 'more')}")

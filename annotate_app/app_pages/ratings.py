@@ -63,7 +63,7 @@ def leading(section) -> str:
         (label_of(row["item"], section.persona), row["rating"], row["ci_low"], row["ci_high"])
         for _, row in island.items.head(2).iterrows()
     ]
-    return findings.leader(rows, name, island.clear)
+    return findings.leader(rows, name, island.lead)
 
 
 def ratings_figure(section, island, place: int) -> None:
@@ -96,7 +96,7 @@ def ratings_figure(section, island, place: int) -> None:
     panels.figure(
         charts.ratings(
             table,
-            title=findings.leader(rows, "", island.clear),
+            title=findings.leader(rows, "", island.lead),
             colour=panels.colour(section.persona),
             ink=panels.ink(),
         ),
@@ -200,12 +200,13 @@ def show(section, several: bool) -> None:
             f"All {many(section.n, 'judgment')} compare responses of one adapter. They are what"
             " the next retraining learns from; a rating needs two adapters.",
         )
-    left, right = st.columns(2, gap="large")
-    with left:
-        for place, island in enumerate(section.islands):
-            ratings_figure(section, island, place)
-    with right:
-        matrix_figure(section)
+    else:
+        left, right = st.columns(2, gap="large")
+        with left:
+            for place, island in enumerate(section.islands):
+                ratings_figure(section, island, place)
+        with right:
+            matrix_figure(section)
     facts(section)
 
 
@@ -225,5 +226,6 @@ if not found.sections:
         "Choose another persona, round or kind of comparison above, or judge some pairs on the"
         " **Label** page. Ratings appear as soon as two adapters have been compared.",
     )
+    panels.link("label", "Judge some pairs", ":material/thumbs_up_down:")
 for each in found.sections:
     show(each, several=len(found.sections) > 1)

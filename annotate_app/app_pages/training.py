@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from annotate_app import actions, charts, curves, findings, panels, queries, work_queries
-from annotate_app.session import require
+from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.clock import utcnow
 from db.errors import PersonaLoopError
@@ -19,13 +19,18 @@ STATE = {
     "cancelled": ("gray", "cancelled"),
 }
 WORK = {"retrain": "Retrain", "sft": "Supervised training", "generate": "Candidates for"}
+NOW = {
+    "retrain": "{} is being retrained",
+    "sft": "{} is being trained by example",
+    "generate": "New pairs for {} are being written",
+}
 QUANTITIES = {
     "loss": ("Loss", False, None),
     "accuracy": ("Accuracy", True, 0.5),
     "margin": ("Reward margin", False, 0.0),
 }
 
-person = require("admin")
+require("admin")
 names = work_queries.personas()
 
 
@@ -39,7 +44,8 @@ def headline(jobs, usable) -> str:
     running = [job for job in jobs if job.state == "running"]
     if running:
         job = running[0]
-        return f"{name_of(job.persona)} is being retrained: {findings.percent(job.progress)} done"
+        said = NOW[job.kind].format(name_of(job.persona))
+        return f"{said}: {findings.percent(job.progress)} done"
     if any(job.state == "queued" for job in jobs):
         return "A job waits for a worker"
     ready = usable[usable["new"] > 0].sort_values("new", ascending=False)
@@ -72,7 +78,7 @@ def retrain(persona: str) -> None:
     """The button: write the job's row."""
     simulated = bool(st.session_state.get(f"simulated-{persona}", False))
     try:
-        number = actions.retrain(persona, actor=person.name, include_simulated=simulated)
+        number = actions.retrain(persona, actor=acting("admin"), include_simulated=simulated)
     except PersonaLoopError as error:
         say_done(f"Not queued: {error}")
         return
@@ -82,7 +88,7 @@ def retrain(persona: str) -> None:
 def make_pairs(persona: str) -> None:
     """The button for new pairs to judge."""
     try:
-        number = actions.make_pairs(persona, actor=person.name)
+        number = actions.make_pairs(persona, actor=acting("admin"))
     except PersonaLoopError as error:
         say_done(f"Not queued: {error}")
         return
@@ -92,7 +98,7 @@ def make_pairs(persona: str) -> None:
 def cancel(job_id: int) -> None:
     """The other button."""
     try:
-        actions.cancel_job(job_id, actor=person.name)
+        actions.cancel_job(job_id, actor=acting("admin"))
         say_done(f"Job {job_id} is cancelled; nothing of it will be used.")
     except PersonaLoopError as error:
         say_done(str(error))
@@ -218,6 +224,7 @@ def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
     panels.persona_heading(name_of(slug), slug)
     if row is None:
         st.markdown(":small[No judgment to learn from yet.]")
+        panels.link("label", "Judge some pairs", ":material/thumbs_up_down:")
         new = 0
     else:
         new = int(row["new"])
@@ -304,7 +311,8 @@ started_live = any(job.live for job in work_queries.jobs())
 
 @st.fragment(run_every=3 if started_live else 15)
 def body() -> None:
-    """Everything that moves."""
+    """Everything that moves, for as long as its reader may see it."""
+    require("admin")
     jobs = work_queries.jobs()
     if any(job.live for job in jobs) != started_live:
         st.rerun()

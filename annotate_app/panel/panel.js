@@ -1,6 +1,7 @@
 // The answer panel in the browser. One answer at a time: locked from the press until the server
 // says what became of that very answer (its id comes back), sent again while nothing is heard.
 const RESEND_MS = [6000, 4000, 4000, 8000];
+const AGAIN_MS = 600;  // a second Skip or Undo sooner than this after a new pair is a double press
 const QUESTIONS = ["in_character", "helpful", "safe"];
 const OPTIONS = [["yes", "Yes"], ["no", "No"], ["unsure", "Not sure"]];
 const STORE = "personaloop:";
@@ -11,6 +12,9 @@ class Panel {
     this.token = null;
     this.pending = null;
     this.readyAt = 0;
+    this.restsUntil = 0;
+    this.lastAct = null;
+    this.canUndo = false;
     this.heard = null;
     this.built = false;
     this.onKey = (event) => this.key(event);
@@ -29,6 +33,7 @@ class Panel {
     document.removeEventListener("pointerdown", this.onOutside);
     clearTimeout(this.resend);
     clearTimeout(this.waiting);
+    clearTimeout(this.resting);
   }
 
   $(selector) { return this.root.querySelector(selector); }
@@ -59,8 +64,7 @@ class Panel {
     if (data.token !== this.token) this.show(data);
     else if (words && data.wait_ms > 0) this.wait(data.wait_ms);  // the server said: too soon
     if (words) this.say(words.words, words.kind);
-    const undo = this.$("[data-act=undo]");
-    undo.setAttribute("aria-disabled", String(!data.can_undo));
+    this.canUndo = data.can_undo;
     this.refresh();
   }
 
@@ -119,6 +123,9 @@ class Panel {
     this.menu(false);
     for (const each of this.$all("details")) each.open = false;
     this.wait(data.wait_ms);
+    this.restsUntil = performance.now() + AGAIN_MS;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.refresh(), AGAIN_MS + 10);
     if (!first) {
       const main = this.root.closest('[data-testid="stMain"]');
       if (main) main.scrollTo({ top: 0, behavior: "instant" });
@@ -148,6 +155,7 @@ class Panel {
 
   locked() { return this.pending !== null && this.pending.token === this.token; }
   ready() { return performance.now() >= this.readyAt; }
+  rests(act) { return this.lastAct === act && performance.now() < this.restsUntil; }
 
   refresh() {
     const waits = this.locked() || !this.ready() || !this.token;
@@ -158,7 +166,13 @@ class Panel {
         && (Number(button.dataset.strength) || null) === this.pending.strength;
       button.classList.toggle("is-chosen", chosen);
     }
-    this.$("[data-act=skip]").setAttribute("aria-disabled", String(this.locked() || !this.token));
+    const cannot = {
+      skip: this.locked() || !this.token || this.rests("skip"),
+      undo: !this.canUndo || this.rests("undo"),
+    };
+    for (const [act, no] of Object.entries(cannot)) {
+      this.$(`[data-act=${act}]`).setAttribute("aria-disabled", String(no));
+    }
     this.root.classList.toggle("is-busy", this.locked());
   }
 
@@ -197,6 +211,10 @@ class Panel {
       }
       return;
     }
+    if (from === this.$("select") && ["Escape", "Enter"].includes(event.key)) {
+      event.preventDefault();
+      return this.root.focus();
+    }
     if (event.key === "Escape") return this.menu(false);
     if (typing(from) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog[open], [role=dialog][aria-modal=true]")) return;
@@ -233,7 +251,7 @@ class Panel {
   }
 
   undo() {
-    if (this.$("[data-act=undo]").getAttribute("aria-disabled") === "true") {
+    if (!this.canUndo) {
       if (!this.locked()) this.say("Nothing to undo", "note");
       return;
     }
@@ -241,10 +259,11 @@ class Panel {
   }
 
   answer(what) {
-    if (this.locked() || (!this.token && what.act !== "undo")) return;
+    if (this.locked() || (!this.token && what.act !== "undo") || this.rests(what.act)) return;
     const stage = document.querySelector(".pl-stage");
     if (this.token && stage && stage.dataset.pair !== this.token) return;
     this.menu(false);
+    this.lastAct = what.act;
     this.pending = { ...what, id: randomId(), token: this.token, details: this.details() };
     this.tries = 0;
     this.write("pending", this.pending);

@@ -228,6 +228,88 @@ def test_a_running_job_shows_stage_progress_and_curves(ledger, tmp_path):
     assert "Loss fell from" in said.replace("\\", "")
 
 
+def test_a_job_that_writes_pairs_is_not_called_a_retraining(ledger):
+    from db.models import Job
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+        session.add(
+            Job(kind="generate", persona_slug="luxury_curator", state="running", progress=0.4)
+        )
+    assert finding(show("training")) == "New pairs for Luxury Curator are being written: 40 % done"
+
+
+def test_a_blind_comparison_that_nobody_judged_says_where_to_begin(ledger):
+    from db.models import Batch, Comparison, Judgment, Retraction
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=1, judged=8, blind=8)
+        judged = session.query(Judgment.id).join(Comparison).join(Batch)
+        for (number,) in judged.filter(Batch.kind == "blind").all():
+            session.add(Retraction(judgment_id=number, reason="undone"))
+    said = words(show("overview"))
+    assert "The blind pairs come first" in said
+    assert "Share of blind judgments" not in said, "an empty chart says nothing"
+
+
+def test_imported_annotators_are_no_people_who_can_sign_in(ledger):
+    from db import people
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=1, judged=8, blind=0, humans=6)
+        people.invite(session, "Zoe", Role.EVALUATOR)
+    page = show("people")
+    assert finding(page).startswith("1 person can sign in")
+    assert [button.label for button in page.button].count("Switch off") == 1
+    assert "6 annotators without a sign-in" in page.expander[0].label
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [
+        ("batches", "pause-1"),
+        ("training", "retrain-playful_sidekick"),
+        ("people", "switch-1-True"),
+        ("adapters", "promote-now"),
+    ],
+)
+@pytest.mark.parametrize("role", [None, Role.ANALYST])
+def test_a_page_left_open_does_nothing_for_somebody_who_may_not(
+    ledger, monkeypatch, page, key, role
+):
+    from db.people import invite
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, judged=8, blind=12, open_last=page != "training")
+        invite(session, "Ada", Role.ADMIN)
+    bob = app_session.Me(77, "Bob", Role.ADMIN, AnnotatorKind.HUMAN)
+    monkeypatch.setattr(app_session, "signed_in", lambda: bob)
+    opened = show(page)
+    if page == "adapters":
+        opened.button(key="promote-playful_sidekick").click().run()
+        opened.text_input[0].set_value("because")
+    now = app_session.Me(77, "Bob", role, AnnotatorKind.HUMAN) if role else None
+    monkeypatch.setattr(app_session, "signed_in", lambda: now)
+    before = everything(ledger)
+    opened.button(key=key).click().run()
+    assert everything(ledger) == before
+    assert "signed out" in words(opened) or "for the role" in words(opened)
+
+
+def everything(ledger) -> list[tuple]:
+    """What an operator's button can change."""
+    from db.models import AliasChange, Annotator, AuditEntry, Batch, Job
+
+    with ledger() as session:
+        return [
+            *session.query(Batch.id, Batch.state),
+            *session.query(Annotator.id, Annotator.active, Annotator.role),
+            *session.query(Job.id, Job.state),
+            *session.query(AliasChange.id),
+            *session.query(AuditEntry.id),
+        ]
+
+
 def test_a_refused_job_tells_why(ledger):
     from db.models import Job
 

@@ -38,10 +38,15 @@ def test_no_judgment_is_said_to_be_no_judgment():
 
 def test_a_lead_within_error_is_shared():
     close = [("round 2", 0.4, 0.1, 0.7), ("round 1", 0.3, 0.0, 0.6)]
-    assert findings.leader(close) == "Round 2 and round 1 share the lead: 0.10 apart, within error"
-    assert findings.leader(close, clear=True) == "Round 2 leads, 0.10 ahead of round 1"
+    assert findings.leader(close) == "Round 2 and round 1 cannot be told apart: 0.10 between them"
+    assert findings.leader(close, lead=(0.02, 0.18)) == (
+        "Round 2 leads, ahead of round 1 by 0.10, 0.02 to 0.18"
+    )
+    assert findings.leader(close, lead=(-0.05, 0.25)) == (
+        "Round 2 and round 1 cannot be told apart: 0.10 between them, -0.05 to 0.25"
+    )
     far = [("round 2", 1.4, 1.1, 1.7), ("round 1", 0.3, 0.0, 0.6)]
-    assert findings.leader(far, "Ada") == "Round 2 leads for Ada, 1.10 ahead of round 1"
+    assert findings.leader(far, "Ada") == "Round 2 leads for Ada, ahead of round 1 by 1.10"
     assert "alone" in findings.leader(far[:1])
     assert findings.leader([]) == "No ratings yet"
 

@@ -1,12 +1,15 @@
 """Cached reads: right numbers, new judgments seen at once, nothing mixed between ledgers."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
 from annotate_app import actions, queries, work_queries
 from annotate_app.naming import short, short_names
+from db import labeling
 from db.errors import NotFound, Refused
-from db.models import AuditEntry, Comparison, Retraction
+from db.models import Annotator, AuditEntry, Comparison, Retraction
 from db.session import close_database, sessions, upgrade
 from tests.annotate_app import seeding
 
@@ -179,3 +182,14 @@ def test_people_are_listed_with_what_they_judged(world):
     assert people["Ada"].judged > 0
     assert people["Ada"].last_at is not None
     assert [p.kind for p in work_queries.people()][-1] == "simulated"
+
+
+def test_the_pace_counts_what_people_judged_here_and_nothing_simulated_or_imported(world):
+    since = seeding.utcnow() - timedelta(days=400)
+    before = queries.judged_since(since)
+    for source, counted in (("simulated", 0), ("import crowd.csv", 0), ("page", 1)):
+        with world.begin() as session:
+            person = session.scalars(select(Annotator).where(Annotator.name == "Ada")).one()
+            shown = labeling.claim(session, person.id)
+            labeling.judge(session, shown.token, person.id, "tie", min_dwell=False, source=source)
+        assert queries.judged_since(since) == before + counted, source

@@ -95,6 +95,19 @@ def test_comparisons_of_one_adapter_with_itself_rank_nothing():
     assert section.ranked == 0
 
 
+def test_what_ranks_something_comes_before_what_ranks_nothing():
+    alone = judgments(*wins("same", "same", 5, 5), persona="a")
+    ranked = judgments(*wins("new", "old", 8, 4), persona="b")
+    found = results.analyse(pd.concat([alone, ranked]))
+    assert [each.persona for each in found.sections] == ["b", "a"]
+
+
+def test_the_lead_of_the_first_carries_its_interval():
+    (island,) = results.section("p", judgments(*wins("new", "old", 30, 10))).islands
+    low, high = island.lead
+    assert 0 < low < island.gaps.iloc[0]["value"] < high
+
+
 def test_only_both_bad_gives_a_reason_and_no_number():
     rows = [("a", "b", "both_bad", f"ann{i}") for i in range(4)]
     section = results.section("p", judgments(*rows))

@@ -143,6 +143,18 @@ def test_keys_do_nothing_while_somebody_types(served, sign_in):
     assert page.get_by_role("textbox", name="Comment").input_value() == "1 2 3 4 5 0 s u t f ? sure"
 
 
+def test_after_a_flag_escape_gives_the_keys_back(served, sign_in):
+    page = sign_in("Fay")
+    token = ready(page)
+    page.keyboard.press("f")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("3")  # still in the field: a key there is typing
+    page.keyboard.press("Escape")
+    page.keyboard.press("4")
+    next_pair(page, token)
+    assert judgments(served.database, "Fay") == [(token, "b", 1, True)]
+
+
 def test_skip_gives_the_pair_away_and_undo_brings_the_last_answer_back(served, sign_in):
     page = sign_in("Sam")
     skipped = ready(page)
@@ -215,6 +227,24 @@ def test_a_revoked_person_is_out_with_the_next_act(served, sign_in):
     page.keyboard.press("1")
     expect(page.get_by_role("heading", name="Welcome to PersonaLoop")).to_be_visible()
     assert judgments(served.database, "Rex") == []
+
+
+def test_a_switched_off_admin_gets_nothing_more_from_a_page_left_open(served, sign_in):
+    from db.models import AuditEntry
+    from db.people import set_active
+    from db.session import sessions
+
+    page = sign_in("Ari", role="admin")
+    page.goto(served.url + "/batches")
+    pause = page.get_by_role("button", name="Pause").first
+    pause.wait_for()
+    with sessions(served.database).begin() as session:
+        set_active(session, "Ari", False)
+    pause.click()
+    expect(page.get_by_text("You are signed out")).to_be_visible()
+    expect(pause).to_be_hidden()
+    with sessions(served.database)() as session:
+        assert not session.query(AuditEntry).filter(AuditEntry.actor == "Ari").count()
 
 
 def test_signing_out_gives_the_pair_back(served, sign_in):
