@@ -22,7 +22,8 @@ from db.command_options import database_option
 from db.errors import PersonaLoopError
 from db.models import Comparison, Persona, Role
 from db.session import ledger_url, readers, sessions, upgrade
-from db.settings import REPOSITORY, outputs_dir
+from db.settings import REPOSITORY, app_url_file, outputs_dir
+from db.writing import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def serve(port: int, host: str, no_engine: bool, no_worker: bool, database_url: 
         others = first.children
         if not _answers(app, address):
             raise PersonaLoopError(f"the app did not start; {_last_words(app)}")
+        write_atomically(app_url_file(), lambda file: file.write(address.encode()))
         click.echo(f"\n  PersonaLoop is running on {address}")
         click.echo(f"  Sign in (works once):     {address}/invite/{link}")
         click.echo("  Stop with Ctrl+C. Everything judged is saved as it happens.\n")

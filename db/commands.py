@@ -13,6 +13,7 @@ from db import audit, people
 from db.command_options import database_option
 from db.models import Role
 from db.session import ledger_url, sessions, upgrade
+from db.settings import app_url
 from db.transfer_commands import export, import_
 
 __all__ = ["backup", "doctor", "export", "import_", "init", "restore", "users"]
@@ -60,8 +61,8 @@ def users() -> None:
 )
 @click.option(
     "--base-url",
-    default=lambda: os.environ.get("PERSONALOOP_URL", "http://127.0.0.1:8501"),
-    show_default="env PERSONALOOP_URL, else http://127.0.0.1:8501",
+    default=app_url,
+    show_default="env PERSONALOOP_URL, else where the app was last served",
     help="Where the app answers, as the invited person's browser sees it.",
 )
 @click.option(

@@ -11,7 +11,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,8 @@ from db.texts import is_storable
 
 FORMATS = ("jsonl", "csv", "parquet")
 _NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
+_DEEPEST = 64
+_LARGEST = 2**31 - 1
 Row = dict[str, Any]
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -63,34 +66,50 @@ class Line:
             return default
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self.refuse(field, f"must be text, not {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.refuse(field, f"is {value}; give it a value")
         found = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if not is_storable(found):
             raise self.refuse(field, "has a character that no database stores (NUL); remove it")
         return found
 
-    def optional(self, field: str) -> str | None:
-        """A field that may be missing or empty."""
-        return self.text(field, "") or None
+    def optional(self, field: str, most: int | None = None) -> str | None:
+        """A field that may be missing or empty, of at most so many characters."""
+        value = self.text(field, "")
+        return (value if most is None else self.short(field, value, most)) or None
+
+    def short(self, field: str, value: str, most: int) -> str:
+        """The value, unless it is too long to keep.
+
+        Raises:
+            ImportRefused: It is.
+        """
+        if len(value) > most:
+            raise self.refuse(field, f"has {len(value)} characters; at most {most} are kept")
+        return value
 
     def given(self, field: str, default: str) -> str:
         """A field as it is given, empty too; the default only where the file has no such column."""
         return self.text(field, "") if field in self.row else default
 
-    def integer(self, field: str, allowed: Sequence[int] | None = None) -> int | None:
+    def integer(
+        self, field: str, allowed: Sequence[int] | None = None, *, least: int = -_LARGEST
+    ) -> int | None:
         """A whole number, or None where the field is missing or empty.
 
         Raises:
-            ImportRefused: It is not a whole number, or not one of ``allowed``.
+            ImportRefused: It is not a whole number, not one of ``allowed``, below ``least``, or
+                larger than the ledger keeps.
         """
         value = self.row.get(field)
         if value is None or value == "":
             return None
         try:
-            number = int(value) if isinstance(value, float) else int(str(value))
-            if isinstance(value, float) and not value.is_integer():
-                raise ValueError
+            number = _whole(value)
         except (ValueError, OverflowError):
-            raise self.refuse(field, f"{value!r} is not a whole number") from None
+            raise self.refuse(field, f"{str(value)[:40]!r} is not a whole number") from None
+        if not least <= number <= _LARGEST:
+            raise self.refuse(field, f"must be from {least} to {_LARGEST}, not {number}")
         if allowed is not None and number not in allowed:
             choices = ", ".join(str(each) for each in allowed)
             raise self.refuse(field, f"{number} is not one of {choices}")
@@ -117,17 +136,19 @@ class Line:
         """A value, parsed where the file keeps it as JSON text; None where missing or empty.
 
         Raises:
-            ImportRefused: The text is not JSON.
+            ImportRefused: The text is not JSON, or holds what no database stores.
         """
         value = self.row.get(field)
-        if not isinstance(value, str):
-            return value
-        if not value.strip():
-            return None
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise self.refuse(field, f"is not valid JSON ({error})") from None
+        if isinstance(value, str):
+            if not value.strip():
+                return None
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                raise self.refuse(field, f"is not valid JSON ({error})") from None
+        for wrong in _unstorable(value):
+            raise self.refuse(field, wrong)
+        return value
 
 
 def format_of(path: Path, asked: str | None = None) -> str:
@@ -167,6 +188,8 @@ def read_lines(path: Path) -> list[Line]:
         raise LedgerError(f"{path}: cannot be read ({error.strerror or error})") from None
     except EOFError:
         raise ImportRefused(f"{path}: the gzip file is cut off; get it again") from None
+    except zlib.error:
+        raise ImportRefused(f"{path}: the gzip file is damaged; get it again") from None
     if kind == "parquet":
         return _parquet_lines(path, raw)
     try:
@@ -192,6 +215,9 @@ def _csv_lines(path: Path, text: str) -> list[Line]:
         if not names:
             raise ImportRefused(f"{path}: is empty; the first line must name the columns")
         names = [name.strip() for name in names]
+        for name in names:
+            if name and names.count(name) > 1:
+                raise ImportRefused(f"{path}: line 1: column {name} occurs twice; keep one")
         start = reader.line_num + 1
         for cells in reader:
             if cells:
@@ -218,7 +244,7 @@ def _jsonl_lines(path: Path, text: str) -> list[Line]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ImportRefused(
                 f"{path}: line {number}: is not valid JSON ({error}) (nothing was imported)"
             ) from None
@@ -243,6 +269,36 @@ def _parquet_lines(path: Path, raw: bytes) -> list[Line]:
         Line(path, n, {name: _no_nan(value) for name, value in row.items()}, "row")
         for n, row in enumerate(rows, start=1)
     ]
+
+
+def _whole(value: Any) -> int:
+    """A whole number, also as a table with gaps writes it (``1.0``)."""
+    if isinstance(value, float) or "." in str(value):
+        number = float(value)
+        if not number.is_integer():
+            raise ValueError
+        return int(number)
+    return int(str(value))
+
+
+def _unstorable(value: Any, depth: int = 0) -> Iterator[str]:
+    """What keeps a JSON value out of a database, in words; nothing where it can be kept."""
+    if depth > _DEEPEST:
+        yield f"is nested more than {_DEEPEST} deep; flatten it"
+    elif isinstance(value, str):
+        if not is_storable(value):
+            yield "has a character that no database stores (NUL); remove it"
+    elif isinstance(value, list | dict):
+        members = cast("list[Any] | dict[Any, Any]", value)
+        for each in members:
+            yield from _unstorable(each, depth + 1)
+        if isinstance(members, dict):
+            for each in members.values():
+                yield from _unstorable(each, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"holds {value}, which is no number in JSON; leave it out"
+    elif value is not None and not isinstance(value, bool | int | float):
+        yield f"holds {type(value).__name__}, which JSON does not have; write it as text"
 
 
 def _no_nan(value: Any) -> Any:

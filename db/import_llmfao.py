@@ -10,7 +10,7 @@ from pathlib import Path
 
 from db.errors import ImportRefused
 from db.files import Line, read_lines
-from db.import_rows import Judged, Pair, Side, derived_token, placeholder, short
+from db.import_rows import Judged, Pair, Side, derived_token, placeholder
 from db.models import AnnotatorKind, BatchKind, Verdict
 from db.prompts import messages_sha256
 
@@ -46,8 +46,8 @@ def llmfao_judgments(
             messages="[]",
             prompt_split="imported",
             prompt_source=f"{batch}: {label}",
-            a=Side(short(line, "left", line.text("left"), 160), source=batch),
-            b=Side(short(line, "right", line.text("right"), 160), source=batch),
+            a=Side(line.short("left", line.text("left"), 160), source=batch),
+            b=Side(line.short("right", line.text("right"), 160), source=batch),
             line=line,
         )
         verdict = WINNERS[winner]
@@ -60,7 +60,7 @@ def llmfao_judgments(
                 strength=None if verdict is Verdict.TIE else 1,
                 placement=1,
                 weight=1.0,
-                annotator=short(line, "worker", who, 120),
+                annotator=line.short("worker", who, 120),
                 annotator_kind=AnnotatorKind.HUMAN if worker is not None else kind,
                 created_at=None,
                 source=f"import {line.file.name}",

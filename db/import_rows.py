@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import Any, TypeVar, cast
 
 from db.errors import ImportRefused, Refused
 from db.files import Line
+from db.labeling import ANSWERS
 from db.models import AdapterKind, AnnotatorKind, BatchKind, Verdict
 from db.prompts import canonical_json, check_messages, messages_sha256
 
 K = TypeVar("K", AdapterKind, AnnotatorKind, BatchKind)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def judged_of(
         raise line.refuse("strength", f"a {verdict.value} has none; leave it empty")
     who = line.text("annotator", annotator or f"unknown ({pair.batch})")
     placement = line.integer("placement", (-1, 0, 1)) or 0
-    external_id = line.optional("external_id")
+    external_id = line.optional("external_id", 160)
     given = line.optional("judgment") or line.optional("id")
     if given and _TOKEN.fullmatch(given):
         token = given
@@ -132,7 +135,7 @@ def judged_of(
         )  # fmt: skip
         seen[identity] += 1
         token = derived_token(identity, seen[identity])
-        external_id = external_id or given
+        external_id = external_id or (line.short("id", given, 160) if given else None)
     tags: Any = line.json("tags") or []
     if not isinstance(tags, list):
         raise line.refuse("tags", "must be a JSON list of words")
@@ -145,17 +148,19 @@ def judged_of(
         strength=(strength or 1) if decided else None,
         placement=placement,
         weight=line.positive("weight", 1.0),
-        annotator=short(line, "annotator", who, 120),
+        annotator=line.short("annotator", who, 120),
         annotator_kind=_choice(line, "annotator_kind", AnnotatorKind, kind),
         created_at=_time(line, "created_at"),
         source=line.given("source", f"import {line.file.name}")[:120],
         external_id=external_id,
-        dwell_ms=line.integer("dwell_ms"),
+        dwell_ms=line.integer("dwell_ms", least=0),
         comment=line.optional("comment"),
         tags=cast("list[Any]", tags),
-        answers={name: line.optional(name) for name in ("in_character", "helpful", "safe")},
-        flag=line.optional("flag"),
-        retracted=line.optional("retracted"),
+        answers={
+            name: _one_of(line, name, ANSWERS) for name in ("in_character", "helpful", "safe")
+        },
+        flag=line.optional("flag", 32),
+        retracted=_one_of(line, "retracted", ("undone", "revised")),
         retracted_at=retracted_at,
     )
 
@@ -166,7 +171,7 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
     Raises:
         ImportRefused: The row is malformed.
     """
-    name = short(line, "batch", line.text("batch", batch), 160)
+    name = line.short("batch", line.text("batch", batch), 160)
     found = _choice(line, "batch_kind", BatchKind, kind)
     text_a = _first_text(line, ("text_a", "response_a"), required=texts)
     text_b = _first_text(line, ("text_b", "response_b"), required=texts)
@@ -179,7 +184,7 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
         try:
             messages = check_messages(messages)
         except Refused as error:
-            raise line.refuse("messages", str(error)) from None
+            raise line.refuse("messages", str(error).removeprefix("messages: ")) from None
         prompt = messages_sha256(messages)
     elif texts:
         raise line.refuse("prompt", "is missing; give the prompt's text, or messages")
@@ -190,12 +195,14 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
         raise line.refuse("prompt_split", f"{split!r} is not loop, heldout or imported")
     gold = line.optional("gold")
     slug = line.text("persona", persona or "") or None
+    if slug and (not _SLUG.fullmatch(slug) or ".." in slug):
+        raise line.refuse("persona", f"{slug!r} is no slug; use letters, digits, '.', '_' and '-'")
     return Pair(
         batch=name,
         batch_kind=found,
-        pair_id=line.optional("comparison_external_id")
-        or (line.optional("id") or line.optional("external_id") if texts else None),
-        persona=short(line, "persona", slug, 64) if slug else None,
+        pair_id=line.optional("comparison_external_id", 160)
+        or (line.optional("id", 160) or line.optional("external_id", 160) if texts else None),
+        persona=line.short("persona", slug, 64) if slug else None,
         persona_name=line.optional("persona_name"),
         prompt=prompt,
         messages=json.dumps(messages, ensure_ascii=False),
@@ -210,14 +217,17 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
 
 def _side(line: Line, which: str, text: str, batch: str, *, required: bool) -> Side:
     name = line.text(f"item_{which}", None if required else f"{batch}: {which.upper()}")
+    sampling: Any = line.json(f"sampling_{which}") or {}
+    if not isinstance(sampling, dict):
+        raise line.refuse(f"sampling_{which}", "must be a JSON object")
     return Side(
-        adapter=short(line, f"item_{which}", name, 160),
+        adapter=line.short(f"item_{which}", name, 160),
         kind=_choice(line, f"kind_{which}", AdapterKind, AdapterKind.EXTERNAL),
         text=text,
         seed=line.integer(f"seed_{which}"),
-        source=line.given(f"source_{which}", "imported"),
-        stop_reason=line.optional(f"stop_reason_{which}"),
-        sampling=canonical_json(line.json(f"sampling_{which}") or {}),
+        source=line.short(f"source_{which}", line.given(f"source_{which}", "imported"), 120),
+        stop_reason=line.optional(f"stop_reason_{which}", 16),
+        sampling=canonical_json(cast("dict[str, Any]", sampling)),
     )
 
 
@@ -251,6 +261,13 @@ def _choice(line: Line, name: str, kinds: type[K], default: K) -> K:
         raise line.refuse(name, f"{value!r} is not one of {listed}") from None
 
 
+def _one_of(line: Line, name: str, allowed: Collection[str]) -> str | None:
+    value = line.optional(name)
+    if value is not None and value not in allowed:
+        raise line.refuse(name, f"{value!r} is not one of {', '.join(allowed)}")
+    return value
+
+
 def _time(line: Line, name: str) -> datetime | None:
     value = line.row.get(name)
     if isinstance(value, datetime):
@@ -265,18 +282,10 @@ def _time(line: Line, name: str) -> datetime | None:
             raise line.refuse(
                 name, f"{text!r} is not a time such as 2026-01-31T12:00:00Z"
             ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def short(line: Line, name: str, value: str, most: int) -> str:
-    """The value, unless it is too long to keep.
-
-    Raises:
-        ImportRefused: It is.
-    """
-    if len(value) > most:
-        raise line.refuse(name, f"has {len(value)} characters; at most {most} are kept")
-    return value
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        raise line.refuse(name, f"{found} is outside the calendar; correct it") from None
 
 
 def stem(path: Path) -> str:

@@ -35,6 +35,8 @@ from db.sample import put_prompt_row
 IMPORTING = 7_150_218
 """Key of the advisory lock on PostgreSQL: one import at a time."""
 CHUNK = 500
+DESCRIBED = {"journey": 64, "intent": 64, "locale": 16, "tier": 32, "source": 120}
+"""What describes a prompt, and how many characters of it the ledger keeps."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ def import_prompts(session: Session, path: Path, *, split: str | None = None) ->
         row["messages"] = line.json("messages")
         row["tags"] = line.json("tags")
         row["split"] = line.text("split", split or "loop")
-        for name in ("prompt", "journey", "intent", "locale", "tier", "source"):
-            row[name] = line.optional(name)
+        row["prompt"] = line.optional("prompt")
+        for name, most in DESCRIBED.items():
+            row[name] = line.optional(name, most)
         try:
-            put_prompt_row(session, row, source=f"import {path.name}")
+            put_prompt_row(session, row, source=f"import {path.name}"[:120])
         except Refused as error:
             field, _, what = str(error).removeprefix("field ").partition(": ")
             raise line.refuse(field, what) from None

@@ -10,6 +10,7 @@ from db.exporting import judgment_rows
 from db.models import BatchKind, Verdict
 
 PROVENANCE = (
+    "verdict",
     "persona",
     "adapter_chosen",
     "adapter_rejected",
@@ -103,9 +104,13 @@ def trl_unpaired_rows(pairs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any
 
 
 def cookbook_rows(pairs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """tinker-cookbook's labelled comparisons, A and B as the annotator saw them."""
+    """tinker-cookbook's labelled comparisons, A and B as the annotator saw them.
+
+    Where nobody knows what was seen, A is the comparison's a, so that the label tells nothing else.
+    """
     for pair in pairs:
-        chosen_first = pair["chosen_shown"] != "second"
+        shown = pair["chosen_shown"]
+        chosen_first = pair["verdict"] == Verdict.A if shown is None else shown == "first"
         first, second = pair["chosen"], pair["rejected"]
         if not chosen_first:
             first, second = second, first
@@ -126,6 +131,7 @@ def _pair(row: dict[str, Any]) -> dict[str, Any]:
         "prompt": row["messages"],
         "chosen": row[f"text_{chosen}"],
         "rejected": row[f"text_{rejected}"],
+        "verdict": row["verdict"],
         "persona": row["persona"],
         "adapter_chosen": row[f"item_{chosen}"],
         "adapter_rejected": row[f"item_{rejected}"],

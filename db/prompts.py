@@ -34,7 +34,7 @@ def check_messages(messages: object) -> list[dict[str, Any]]:
         Refused: They are not; the message names the turn and what is wrong with it.
     """
     if not isinstance(messages, list) or not messages:
-        raise Refused('messages must be a list of {"role": …, "content": …}, with at least one')
+        raise Refused('messages: must be a list of {"role": …, "content": …}, with at least one')
     checked: list[dict[str, Any]] = []
     for number, each in enumerate(cast("list[object]", messages), start=1):
         if not isinstance(each, dict):
@@ -72,7 +72,7 @@ def put_prompt(
     """
     checked = check_messages(list(messages))
     if split not in SPLITS:
-        raise Refused(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+        raise Refused(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
     digest = messages_sha256(checked)
     found = session.scalar(select(Prompt).where(Prompt.sha256 == digest))
     if found is not None:

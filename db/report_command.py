@@ -17,7 +17,7 @@ from preference import report as reports
 from preference.bradley_terry import TIES
 from preference.errors import PreferenceError
 from preference.render_html import html
-from preference.render_text import markdown, table
+from preference.render_text import markdown, table, visible
 from preference.report_input import Columns, from_frame
 
 FORMATS = ("table", "json", "markdown", "html")
@@ -109,7 +109,7 @@ def report(
         )
         text = render(made, form)
     except PreferenceError as error:
-        raise LedgerError(str(error)) from None
+        raise LedgerError(visible(str(error))) from None
     if output is None:
         click.echo(text, nl=False)
         return
@@ -169,11 +169,13 @@ def _of_persona(columns: Columns, persona: str | None) -> Columns:
 def _from_ledger(
     database_url: str | None, persona: str | None, number: int | None, people_only: bool
 ) -> Columns:
-    from db import judgments
+    from db import judgments, personas
     from db.session import readers, require_current
 
     require_current(database_url)
     with readers(database_url).begin() as session:
+        if persona is not None:
+            personas.persona(session, persona)
         frame: Any = judgments.standing_frame(
             session, persona=persona, round=number, include_simulated=not people_only
         )

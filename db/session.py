@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -163,6 +163,26 @@ def sqlite_file(url: str | URL | None = None) -> Path | None:
 
 
 def _new_engine(url: URL) -> Engine:
+    engine = _engine_of(url)
+    event.listen(engine, "handle_error", _name_unreachable)
+    return engine
+
+
+def _name_unreachable(context: ExceptionContext) -> None:
+    """A database that cannot be opened at all is a person's to mend: say which and why."""
+    error = context.original_exception
+    if context.connection is not None or context.engine is None:
+        return
+    if isinstance(error, sqlite3.OperationalError):
+        return  # locks and full disks
+    url = context.engine.url.render_as_string(hide_password=True)
+    raise LedgerError(
+        f"cannot open the database {url}: {' '.join(str(error).split())};"
+        " start it, or choose another with --database-url or DATABASE_URL"
+    ) from None
+
+
+def _engine_of(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_size=20, max_overflow=30, pool_pre_ping=True)
     path = sqlite_file(url)

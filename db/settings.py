@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEFAULT_URL = "http://127.0.0.1:8501"
 
 
 def outputs_dir() -> Path:
@@ -29,3 +30,18 @@ def base_model_dir() -> Path:
 def adapter_roots() -> list[Path]:
     """Folders holding ``<persona>/<adapter id>/``: trained ones first, then the shipped ones."""
     return [outputs_dir() / "lora", REPOSITORY / "data" / "adapters"]
+
+
+def app_url_file() -> Path:
+    """Where ``personaloop serve`` notes the address that it last answered on."""
+    return outputs_dir() / "app-url"
+
+
+def app_url() -> str:
+    """Where the app answers (``PERSONALOOP_URL``, else where it was last served)."""
+    if told := os.environ.get("PERSONALOOP_URL"):
+        return told
+    try:
+        return app_url_file().read_text(encoding="utf-8").strip() or DEFAULT_URL
+    except FileNotFoundError:
+        return DEFAULT_URL

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from db.command_options import database_option
+from db.errors import LedgerError
 from db.models import AnnotatorKind
 from db.session import readers, require_current, sessions, upgrade
 
@@ -55,7 +56,7 @@ def import_judgments(
             kind=AnnotatorKind(kind) if kind else None,
         )
     known = f", {done.known} known already" if done.known else ""
-    click.echo(f"{file}: {done.added} judgments added{known} (batch {', '.join(done.batches)})")
+    click.echo(f"{file}: {done.added} judgments added{known}{_of_batches(done.batches)}")
 
 
 @import_.command("prompts", epilog=FILE_HELP)
@@ -118,7 +119,11 @@ def import_comparisons(
         parts.append(f"{done.known} known already")
     if done.hidden:
         parts.append(f"{done.hidden} with an empty response are shown to nobody")
-    click.echo(f"{file}: {', '.join(parts)} (batch {', '.join(done.batches)})")
+    click.echo(f"{file}: {', '.join(parts)}{_of_batches(done.batches)}")
+
+
+def _of_batches(names: Sequence[str]) -> str:
+    return f" (batch {', '.join(names)})" if names else ""
 
 
 @click.group("export")
@@ -160,7 +165,7 @@ def export_judgments(
     """Write standing judgments with their full provenance; `personaloop import` takes them."""
     from db.exporting import JUDGMENT_COLUMNS, judgment_rows
 
-    with _reading(database_url) as session:
+    with _reading(database_url, persona) as session:
         rows = judgment_rows(session, persona=persona, people_only=people_only, history=history)
         _write(output, rows, JUDGMENT_COLUMNS, form, "judgments")
 
@@ -187,7 +192,7 @@ def export_pairs(
     from db import pair_export
 
     left_out = pair_export.LeftOut()
-    with _reading(database_url) as session:
+    with _reading(database_url, persona) as session:
         rows = pair_export.pair_rows(
             session,
             left_out,
@@ -201,7 +206,7 @@ def export_pairs(
             "cookbook": pair_export.cookbook_rows,
         }
         if form in shapes:
-            _write(output, shapes[form](rows), (), "jsonl", "rows")
+            _write(output, shapes[form](rows), (), _nested(output, form), "rows")
         else:
             _write(output, rows, pair_export.PAIR_COLUMNS, form, "pairs")
     if str(left_out):
@@ -216,13 +221,28 @@ def export_adapters(
     """Write adapters with parents, run, snapshot and checksums (not their files)."""
     from db.exporting import ADAPTER_COLUMNS, adapter_rows
 
-    with _reading(database_url) as session:
+    with _reading(database_url, persona) as session:
         _write(output, adapter_rows(session, persona=persona), ADAPTER_COLUMNS, form, "adapters")
 
 
-def _reading(database_url: str | None) -> Session:
+def _reading(database_url: str | None, persona: str | None) -> Session:
+    from db.personas import persona as known
+
     require_current(database_url)
-    return readers(database_url)()
+    session = readers(database_url)()
+    if persona is not None:
+        known(session, persona)
+    return session
+
+
+def _nested(output: Path | None, form: str) -> str:
+    """What holds rows of message lists: JSONL, or Parquet where the file's name says so."""
+    from db.files import format_of
+
+    kind = "jsonl" if output is None else format_of(output)
+    if kind == "csv":
+        raise LedgerError(f"{output}: {form} has lists, which CSV does not; use .jsonl or .parquet")
+    return kind
 
 
 def _write(

@@ -28,6 +28,8 @@ def write_rows(
 ) -> int:
     """Write rows to a file (gzip where its name ends in .gz), or to standard output for None.
 
+    Without columns rows keep their own fields, lists as lists (not for CSV).
+
     Returns:
         The number of rows.
 
@@ -106,9 +108,11 @@ def neutralise(cell: Any) -> Any:
 def _parquet_bytes(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
-    data = {name: [_flat(row.get(name)) for row in rows] for name in columns}
+    if columns:
+        rows = [{name: _flat(row.get(name)) for name in columns} for row in rows]
+    data = arrow.table({name: [] for name in columns})
     sink = arrow.BufferOutputStream()
-    parquet.write_table(arrow.table(data), sink)
+    parquet.write_table(arrow.Table.from_pylist(rows) if rows else data, sink)
     return cast("bytes", sink.getvalue().to_pybytes())
 
 

@@ -296,7 +296,10 @@ def value_counts(ratings: Any, *, by: str, numeric: bool = False) -> tuple[Float
 
     `by` is `column` where columns are units, `row` where rows are.
     """
-    table: AnyArray = np.asarray(ratings)
+    try:
+        table: AnyArray = np.asarray(ratings)
+    except ValueError:
+        raise InputError("ratings must be a table: every row needs the same length") from None
     if table.dtype.kind == "U":  # a nested list with NaN or None among names became text
         table = np.array(ratings, dtype=object)
     if table.ndim != 2:
@@ -315,6 +318,8 @@ def value_counts(ratings: Any, *, by: str, numeric: bool = False) -> tuple[Float
             numbers = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
             raise InputError("ratings that are names have level nominal only") from None
+        if not np.isfinite(numbers).all():
+            raise InputError("a rating is infinite: give a number, or NaN where it is missing")
     return counts.astype(np.float64), numbers
 
 

@@ -218,7 +218,10 @@ def encode_covariates(covariates: Any, n: int) -> tuple[Floats, tuple[str, ...]]
         _same_length(n, **{f"covariate {k}": len(v) for k, v in zip(names, arrays, strict=True)})
         x = np.column_stack(arrays) if arrays else np.zeros((n, 0))
     else:
-        x = np.asarray(covariates, dtype=np.float64)
+        try:
+            x = np.asarray(covariates, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError("covariates must hold numbers") from None
         x = x[:, None] if x.ndim == 1 else x
         if x.ndim != 2:
             raise InputError(f"covariates must have shape (n,) or (n, m), not {x.shape}")

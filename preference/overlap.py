@@ -23,17 +23,16 @@ from preference.report_input import Columns
 
 
 def unit_codes(j: Judgments, columns: Columns) -> Ints:
-    """Code of each judgment's unit: its comparison, or its unordered pair and prompt."""
+    """Code of each judgment's unit: its comparison, or its unordered pair, prompt and persona."""
     raw = len(j.labels)
     low = np.minimum(j.a, j.b).astype(np.int64)
     high = np.maximum(j.a, j.b).astype(np.int64)
     key = low * raw + high
-    second: Sequence[Any] = (columns.comparison, columns.prompt)
-    for labels in second:
+    told: Sequence[Any] = (columns.prompt, columns.persona)
+    for labels in told if columns.comparison is None else (columns.comparison,):
         if labels is not None:
             _, key = ranked(key)
             key = key * len(labels.categories) + np.asarray(labels.codes, dtype=np.int64)
-            break
     return ranked(key)[1]
 
 

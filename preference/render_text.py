@@ -5,6 +5,7 @@ Knows: a `Report` and the width of words. Does not know how numbers were made.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -16,11 +17,12 @@ _MOST_PAIRS = 20
 
 def table(report: Report) -> str:
     """The ranking with intervals, then what a reader must know; for a terminal."""
-    lines = [report.finding, ""]
-    lines += aligned(HEADERS, [row(report, i, item) for i, item in enumerate(report.items)])
-    lines += ["", *facts(report)]
+    lines = [visible(report.finding), ""]
+    rows = [row(report, i, item, visible) for i, item in enumerate(report.items)]
+    lines += aligned(HEADERS, rows)
+    lines += ["", *map(visible, facts(report))]
     if report.notes:
-        lines += ["", *(f"! {note}" for note in report.notes)]
+        lines += ["", *(f"! {visible(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -41,7 +43,7 @@ ALIGN = ("---:", "---", "---:", "---", "---:", "---", "---:", "---")
 
 
 def row(
-    report: Report, position: int, item: ReportItem, name: Callable[[str], str] = str
+    report: Report, position: int, item: ReportItem, name: Callable[[str], str]
 ) -> tuple[str, ...]:
     """One line of the ranking: rank and, where open, the ranks possible; a star means a flag."""
     low, high = report.ranks.get(item.item, (0, 0))
@@ -109,6 +111,8 @@ def agreement_facts(report: Report) -> list[str]:
     text = "agreement: Krippendorff's alpha "
     if alpha.value != alpha.value:
         lines = [text + f"undefined ({alpha.explanation})"]
+    elif alpha.explanation:
+        lines = [text + f"{number(alpha.value, '.2f')} ({alpha.explanation})"]
     else:
         lines = [
             text + f"{alpha.value:.2f} {interval(alpha.ci_low, alpha.ci_high, '.2f')} over "
@@ -139,17 +143,18 @@ def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def number(value: Any, form: str) -> str:
-    """A number, or a dash where there is none."""
+    """A number, or a dash where there is none; a rounded zero has no minus."""
     if value is None or value != value:
         return "–"
-    return format(value, form)
+    text = format(value, form)
+    return text if text.strip("-0.%") else format(0.0, form)
 
 
 def interval(low: Any, high: Any, form: str) -> str:
     """`[low, high]`, or nothing."""
     if low is None or high is None or low != low or high != high:
         return ""
-    return f"[{format(low, form)}, {format(high, form)}]"
+    return f"[{number(low, form)}, {number(high, form)}]"
 
 
 def count(value: float) -> str:
@@ -157,9 +162,19 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
+def visible(text: str) -> str:
+    """Text on one line in which no character commands the terminal: those are shown escaped."""
+    return "".join(each if _harmless(each) else ascii(each)[1:-1] for each in text)
+
+
+def _harmless(letter: str) -> bool:
+    kind = unicodedata.category(letter)
+    return letter in "\u200c\u200d" or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def escape(text: str) -> str:
     """Text that Markdown shows as it is."""
-    out = text.replace("\\", "\\\\").replace("\r", " ").replace("\n", " ")
+    out = visible(text.replace("\r", " ").replace("\n", " ")).replace("\\", "\\\\")
     for mark in "|`*_[]<>#~":
         out = out.replace(mark, "\\" + mark)
     return out

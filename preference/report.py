@@ -37,7 +37,7 @@ from preference.errors import (
 from preference.newton import Prior
 from preference.outcomes import TieModel
 from preference.overlap import unit_agreement
-from preference.report_input import Columns, from_frame, read_csv
+from preference.report_input import Columns, from_frame, read_csv, same_item
 from preference.report_parts import (
     ReportItem,
     bias_part,
@@ -166,6 +166,7 @@ def build_columns(
         raise ReportError(f"ties {ties!r} is unknown: use half, davidson, rao_kupper or auto")
     if not 0 < ci < 1:
         raise ReportError(f"ci {ci!r} must lie between 0 and 1, for example 0.95")
+    columns = _countable(columns)
     j = encode(
         columns.item_a,
         columns.item_b,
@@ -186,24 +187,24 @@ def build_columns(
         )
         fits.append(fit)
         notes += said
-    notes = general_notes(columns, shape.islands, cells) + notes
-    ranks = {} if len(shape.islands) > 1 else _ranks(fits[0])
-    main = next((f for f in fits if f is not None), None)
+    notes = general_notes(columns, shape.islands, fits, cells) + notes
+    rated = [f for f in fits if f is not None]
+    ranks = _ranks(rated[0]) if len(rated) == 1 else {}
+    main = rated[0] if rated else None
     flags: dict[Item, tuple[str, ...]] = {}
-    for fit in fits:
-        flags.update(fit.flags if fit is not None else {})
+    for fit in rated:
+        flags.update(fit.flags)
     return Report(
-        finding=finding_of(fits, shape.islands, ranks, ci),
+        finding=finding_of(rated, ranks, ci),
         items=report_items(rates, shape.islands, fits),
         ties=tie_part(cells, main, model, choice, ci),
-        bias=bias_part(cells, main),
+        bias=bias_part(cells, main, placed=columns.placement is not None),
         agreement=unit_agreement(j, columns, ci),
         components=shape.components,
         islands=shape.islands,
         n_judgments=columns.n + columns.dropped,
         both_bad=both_bad_part(cells),
-        dropped=columns.dropped
-        + (0 if columns.weight is None else int((columns.weight == 0).sum())),
+        dropped=columns.dropped,
         settings=settings_part(
             columns, ties, model, prior, ci, names, rates.clusters, fits, strength=strength
         ),
@@ -214,6 +215,22 @@ def build_columns(
         fits=tuple(fits),
         rates=rates,
     )
+
+
+def _countable(columns: Columns) -> Columns:
+    """Without judgments of weight zero or of an item against itself: those count nowhere."""
+    same = same_item(columns.item_a, columns.item_b)
+    if same.all():
+        raise ReportError(
+            f"all {columns.n} judgments compare an item with itself (two candidates of one "
+            "adapter), so there is nothing to rank: compare two adapters"
+        )
+    kept = ~same if columns.weight is None else ~same & (columns.weight > 0)
+    if not kept.any():
+        raise ReportError(f"{columns.source}: every weight is zero, so nothing counts")
+    if kept.all():
+        return columns
+    return replace(columns.where(kept), dropped=columns.dropped + int((~kept).sum()))
 
 
 def _with_strength(columns: Columns) -> Columns:
@@ -321,9 +338,7 @@ def _fit_island(
         return result, notes
 
 
-def _ranks(fit: BradleyTerryFit | None) -> dict[Item, tuple[int, int]]:
-    if fit is None:
-        return {}
+def _ranks(fit: BradleyTerryFit) -> dict[Item, tuple[int, int]]:
     r = rank_intervals(fit)
     return {
         item: (int(low), int(high)) for item, low, high in zip(r.items, r.low, r.high, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from preference.untyped import pd
 REQUIRED = ("item_a", "item_b", "verdict")
 LABELS = ("annotator", "prompt", "persona", "comparison", "annotator_kind", "round")
 OPTIONAL = (*LABELS, "placement", "weight", "strength", "created_at")
+LEAST_WEIGHT, MOST_WEIGHT = 1e-9, 1e9
 _VERDICTS = {"a": 0, "b": 1, "tie": 2, "both_bad": 3}
 _PLACES = {
     **dict.fromkeys(("1", "+1", "1.0", "+1.0", "a", "left"), 1),
@@ -43,7 +45,7 @@ class Columns:
         weight: numbers >= 0.
         strength: 1 (better) or 2 (much better); 1 for ties and both_bad.
         source: where they come from, for the report's settings.
-        dropped: judgments left out before (an item against itself), which were asked to be.
+        dropped: judgments left out before (an item against itself, a weight of zero).
     """
 
     item_a: Any
@@ -81,23 +83,29 @@ def read_csv(path: str | Path) -> Columns:
     """Read judgments from a CSV file (UTF-8, comma, header; `.gz` too).
 
     Columns `item_a,item_b,verdict` and optionally `annotator,prompt,persona,placement,weight`;
-    other columns are ignored.
+    other columns are ignored. Where the file has the texts that were compared (`text_a,text_b`),
+    judgments of an item against itself (two candidates of one adapter) are taken, and a report
+    leaves them out and counts them.
 
     Raises:
         ReportError: naming file, line, field and remedy.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise ReportError(f"{path}: no such file")
+    if not path.is_file():
+        raise ReportError(f"{path}: not a regular file: save the judgments to one first")
     header, width = _header(path)
     _check_header(path, header)
     if width != len(header):
         raise ReportError(f"{path}: {_ragged(path, len(header))}: give every row the same fields")
-    wanted = [c for c in header if c.strip() in (*REQUIRED, *OPTIONAL)]
+    names = [c.strip() for c in header]
     try:
         frame = pd.read_csv(
             path,
-            dtype=dict.fromkeys(header, "category"),
+            header=None,  # read as a row, its words keep 007 and 1.10 from becoming numbers
+            dtype="category",
+            low_memory=False,
             keep_default_na=False,
             na_filter=False,
             skip_blank_lines=True,
@@ -105,20 +113,29 @@ def read_csv(path: str | Path) -> Columns:
         )
     except UnicodeDecodeError as error:
         raise ReportError(f"{path}: not UTF-8 ({error.reason}): save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReportError(f"{path}: cannot be read as CSV: {error}") from None
     except pd.errors.ParserError as error:
         raise ReportError(f"{path}: {_ragged(path, len(header)) or error}") from None
-    frame = frame[wanted]
-    frame.columns = [c.strip() for c in frame.columns]
+    if "" in frame.iloc[:, -1].cat.categories:  # a row that is too short ends so too
+        ragged = _ragged(path, len(header))
+        if ragged:
+            raise ReportError(f"{path}: {ragged}: give every row the same fields")
+    frame = frame.iloc[1:, [i for i, c in enumerate(names) if c in (*REQUIRED, *OPTIONAL)]]
+    frame.columns = [c for c in names if c in (*REQUIRED, *OPTIONAL)]
+    for c in list(frame):
+        frame[c] = frame[c].cat.remove_unused_categories()
     if len(frame) == 0:
         raise ReportError(f"{path}: no judgments below the header: add at least one row")
-    return _checked(frame, str(path), _Lines(path))
+    drop_same = {"text_a", "text_b"} <= set(names)
+    return _checked(frame, str(path), _Lines(path), drop_same=drop_same)
 
 
 def from_frame(frame: Any, source: str = "", *, drop_same: bool = False) -> Columns:
     """Columns from a pandas data frame or a mapping of columns.
 
-    With `drop_same`, judgments of an item against itself (two candidates of one adapter) are left
-    out and counted instead of refused.
+    With `drop_same`, judgments of an item against itself (two candidates of one adapter) are taken
+    instead of refused; a report leaves them out and counts them.
 
     Raises:
         ReportError: naming row (0 is the first) and field.
@@ -130,15 +147,7 @@ def from_frame(frame: Any, source: str = "", *, drop_same: bool = False) -> Colu
         raise ReportError(f"columns {', '.join(missing)} are missing")
     if len(frame) == 0:
         raise ReportError("no judgments yet: collect some first")
-    before = len(frame)
-    if drop_same:
-        frame = frame[(frame["item_a"] != frame["item_b"]).to_numpy()]
-        if len(frame) == 0:
-            raise ReportError(
-                f"all {before} judgments compare an item with itself (two candidates of one "
-                "adapter), so there is nothing to rank: compare two adapters"
-            )
-    return replace(_checked(frame, source, None), dropped=before - len(frame))
+    return _checked(frame, source, None, drop_same=drop_same)
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -164,7 +173,7 @@ def _header(path: Path) -> tuple[list[str], int]:
                 return header, len(header)
     except UnicodeDecodeError as error:
         raise ReportError(f"{path}: not UTF-8 ({error.reason}): save it as UTF-8") from None
-    except (OSError, EOFError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise ReportError(f"{path}: cannot be read as CSV: {error}") from None
     raise ReportError(f"{path}: empty file: the first line must be item_a,item_b,verdict")
 
@@ -180,7 +189,7 @@ def _check_header(path: Path, header: list[str]) -> None:
             f"{path}, line 1: column {', '.join(missing)} is missing (found "
             f"{', '.join(names)}): the header needs item_a,item_b,verdict{hint}"
         )
-    twice = sorted({c for c in names if names.count(c) > 1})
+    twice = sorted({c for c in names if names.count(c) > 1 and c in (*REQUIRED, *OPTIONAL)})
     if twice:
         raise ReportError(f"{path}, line 1: column {', '.join(twice)} occurs twice: keep one")
 
@@ -217,13 +226,19 @@ class _Lines:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _checked(frame: Any, source: str, lines: _Lines | None) -> Columns:
+def _checked(frame: Any, source: str, lines: _Lines | None, *, drop_same: bool = False) -> Columns:
     def where(record: int) -> str:
         return f"{source}, line {lines.of(record)}" if lines else f"row {record}"
 
     item_a, item_b = (_items(frame[c], c, where) for c in ("item_a", "item_b"))
     verdict = _verdicts(frame["verdict"], where)
-    _refuse_same(item_a, item_b, where)
+    same = np.flatnonzero(same_item(item_a, item_b))
+    if len(same) and not drop_same:
+        i = int(same[0])
+        raise ReportError(
+            f"{where(i)}, fields item_a and item_b: {str(item_a[i])!r} is compared with itself; "
+            "remove the row or correct one name"
+        )
     labels = {c: _labels(frame[c]) for c in LABELS if c in frame.columns}
     placement = _placement(frame["placement"], where) if "placement" in frame.columns else None
     weight = _weight(frame["weight"], where) if "weight" in frame.columns else None
@@ -292,18 +307,13 @@ def _verdicts(column: Any, where: Any) -> NDArray[np.uint8]:
     return out
 
 
-def _refuse_same(item_a: Any, item_b: Any, where: Any) -> None:
+def same_item(item_a: Any, item_b: Any) -> NDArray[np.bool_]:
+    """Where two categoricals name the same item."""
     names = sorted({*item_a.categories, *item_b.categories})
     place = {n: i for i, n in enumerate(names)}
     a = np.array([place[n] for n in item_a.categories])[np.asarray(item_a.codes)]
     b = np.array([place[n] for n in item_b.categories])[np.asarray(item_b.codes)]
-    same = np.flatnonzero(a == b)
-    if len(same):
-        i = int(same[0])
-        raise ReportError(
-            f"{where(i)}, fields item_a and item_b: {names[int(a[i])]!r} is compared with itself; "
-            "remove the row or correct one name"
-        )
+    return a == b
 
 
 def _placement(column: Any, where: Any) -> NDArray[np.int8]:
@@ -340,15 +350,16 @@ def _weight(column: Any, where: Any) -> Floats:
     table = np.empty(len(names))
     for i, name in enumerate(names):
         try:
-            table[i] = float(name)
+            table[i] = float(name.replace("_", "?"))  # Python reads 1_0 as ten; no table means that
         except ValueError:
             table[i] = np.nan
     out = table[codes]
-    bad = np.flatnonzero(~(np.isfinite(out) & (out >= 0)))
+    bad = np.flatnonzero(~((out == 0) | ((out >= LEAST_WEIGHT) & (out <= MOST_WEIGHT))))
     if len(bad):
         i = int(bad[0])
         raise ReportError(
-            f"{where(i)}, field weight: {names[int(codes[i])]!r}; use a number, zero or more"
+            f"{where(i)}, field weight: {names[int(codes[i])]!r}; use a number, zero or more, "
+            f"not above {MOST_WEIGHT:.0e} and, if above zero, not below {LEAST_WEIGHT:.0e}"
         )
     if not out.any():
         raise ReportError(f"{where(0)}, field weight: every weight is zero, so nothing counts")

@@ -105,17 +105,18 @@ def tie_part(
         out["parameter"] = fit.tie_parameter
         effect = fit.effects.get("log_tie_parameter")
         if effect is not None:
-            out["ci_low"], out["ci_high"] = np.exp(effect.ci_low), np.exp(effect.ci_high)
+            with np.errstate(over="ignore"):  # an endless interval has no upper end to show
+                out["ci_low"], out["ci_high"] = np.exp(effect.ci_low), np.exp(effect.ci_high)
     return out
 
 
-def bias_part(cells: Cells, fit: BradleyTerryFit | None) -> dict[str, Any]:
+def bias_part(cells: Cells, fit: BradleyTerryFit | None, *, placed: bool) -> dict[str, Any]:
     """Being shown first: its effect on the log-odds, and how often the first one wins."""
     out: dict[str, Any] = dict.fromkeys(("placement_effect", "se", "ci_low", "ci_high"))
-    placed = cells.placement != 0
-    first = np.where(cells.placement > 0, cells.wins_a, cells.wins_b)[placed].sum()
-    second = np.where(cells.placement > 0, cells.wins_b, cells.wins_a)[placed].sum()
-    tied = cells.ties[placed].sum()
+    known = cells.placement != 0
+    first = np.where(cells.placement > 0, cells.wins_a, cells.wins_b)[known].sum()
+    second = np.where(cells.placement > 0, cells.wins_b, cells.wins_a)[known].sum()
+    tied = cells.ties[known].sum()
     n = float(first + second + tied)
     out["first_place_win_rate"] = float(first + tied / 2) / n if n else None
     out["n"] = n
@@ -127,8 +128,12 @@ def bias_part(cells: Cells, fit: BradleyTerryFit | None) -> dict[str, Any]:
             "ci_low": effect.ci_low,
             "ci_high": effect.ci_high,
         }
-    else:
+    elif not placed:
         out["explanation"] = "no placement column, so the pull of the first place is not measured"
+    elif n == 0:
+        out["explanation"] = "no judgment that counts says which item had the first place"
+    else:
+        out["explanation"] = "the first place cannot be told apart from the items"
     return out
 
 
@@ -198,14 +203,27 @@ def _shares(labels: Any, n: int) -> dict[str, int]:
 
 
 def general_notes(
-    columns: Columns, islands: tuple[tuple[Item, ...], ...], cells: Cells
+    columns: Columns,
+    islands: tuple[tuple[Item, ...], ...],
+    fits: list[BradleyTerryFit | None],
+    cells: Cells,
 ) -> list[str]:
     """What a reader must know about the judgments themselves."""
     notes: list[str] = []
-    if len(islands) > 1:
+    rated = sum(fit is not None for fit in fits)
+    if rated > 1:
         notes.append(
-            f"{len(islands)} groups of items were never compared with each other: each is rated "
-            "apart, and ratings of different groups must not be compared"
+            f"{rated} groups of items were never compared with each other: each is rated "
+            "apart, and ratings of different groups must not be compared; the tie parameter and "
+            "the effect of the first place are those of the largest group"
+        )
+    bare = [group[0] for group, fit in zip(islands, fits, strict=True) if fit is None]
+    if bare:
+        notes.append(f"no rating for {listed(bare)}: every judgment there found both bad")
+    if columns.weight is not None and columns.annotator is None:
+        notes.append(
+            "weights are taken as repeated judgments, so the intervals depend on their scale: a "
+            "column annotator would free them of it"
         )
     if columns.annotator_kind is not None:
         kinds = _shares(columns.annotator_kind, columns.n)
@@ -225,18 +243,16 @@ def general_notes(
 
 
 def finding_of(
-    fits: list[BradleyTerryFit | None],
-    islands: tuple[tuple[Item, ...], ...],
-    ranks: Mapping[Item, tuple[int, int]],
-    ci: float,
+    fits: list[BradleyTerryFit], ranks: Mapping[Item, tuple[int, int]], ci: float
 ) -> str:
-    """The result in one sentence, no stronger than the intervals allow."""
-    if len(islands) > 1:
-        return f"{len(islands)} groups of items never met: no overall ranking exists"
-    fit = fits[0]
-    if fit is None:
+    """The result in one sentence, no stronger than the intervals allow; one fit a rated group."""
+    if len(fits) > 1:
+        return f"{len(fits)} groups of items never met: no overall ranking exists"
+    if not fits:
         return "No judgment prefers one item over another: there is nothing to rank"
+    fit = fits[0]
     order = np.argsort(-fit.ratings, kind="stable")
+    level = [x for x, r in zip(fit.items, fit.ratings, strict=True) if r > fit.ratings.max() - 1e-9]
     top, second = fit.items[int(order[0])], fit.items[int(order[1])]
     if len(fit.items) == 2:
         gap = fit.difference(top, second)
@@ -245,6 +261,8 @@ def finding_of(
         if sure:
             return f"{top} is ahead of {second} by {size}"
         return f"{top} and {second} cannot be told apart yet: difference {size}"
+    if len(level) > 1:
+        return f"No item is ahead of all others: {listed(level, most=3)} are level"
     rivals = [fit.items[int(i)] for i in order[1:] if ranks[fit.items[int(i)]][0] == 1]
     if ranks[top][1] == 1:
         others = "both others" if len(fit.items) == 3 else f"all {len(fit.items) - 1} others"

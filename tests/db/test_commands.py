@@ -36,6 +36,13 @@ def test_init_loads_what_ships_and_can_be_repeated(run) -> None:
         assert "4 personas" in done.output
 
 
+def test_an_invitation_points_where_the_app_was_last_served(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("PERSONALOOP_URL", raising=False)
+    assert run("users", "invite", "--name", "Ann").output.startswith("http://127.0.0.1:8501/")
+    (tmp_path / "app-url").write_text("http://127.0.0.1:8741", encoding="utf-8")
+    assert run("users", "invite", "--name", "Ann").output.startswith("http://127.0.0.1:8741/")
+
+
 def test_an_invited_person_gets_a_link_that_works_once(run) -> None:
     done = run("users", "invite", "--name", "Ann", "--role", "admin", "--base-url", "https://x/")
     address, token = done.output.strip().rsplit("/", 1)
@@ -63,6 +70,10 @@ def test_a_file_goes_in_and_out(run, tmp_path: Path) -> None:
     assert '"item_a": "x"' in run("export", "judgments").output
     assert "left out: 1 without texts" in run("export", "pairs", "--format", "trl").output
     assert run("export", "adapters", "--format", "csv").output.count("external") == 2
+    wrong = run("export", "pairs", "--format", "trl", "--output", str(out)).exception
+    assert "trl has lists, which CSV does not; use .jsonl" in str(wrong)
+    for words in (["export", "pairs"], ["export", "adapters"], ["report"]):
+        assert "there is no persona 'nobody'" in str(run(*words, "--persona", "nobody").exception)
 
 
 def test_backup_restore_and_doctor_tell_what_they_did(run, tmp_path: Path) -> None:
@@ -84,6 +95,8 @@ def test_backup_restore_and_doctor_tell_what_they_did(run, tmp_path: Path) -> No
         (["doctor"], 1, "there is no ledger at"),
         (["--database-url"], 2, "No such option"),
         (["init", "--database-url", "nonsense"], 1, "is not a database URL"),
+        (["init", "--database-url", "sqlite:///{tmp}/bad.csv"], 1, "file is not a database; start"),
+        (["init", "--database-url", "postgresql://u:word@127.0.0.1:1/x"], 1, "u:***@127.0.0.1:1/x"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_the_right_exit_status(

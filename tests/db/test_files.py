@@ -63,6 +63,9 @@ def test_a_gzip_file_of_the_same_rows_is_the_same_file(tmp_path: Path) -> None:
         ("x.jsonl", b"[1]\n", "line 1: must be an object of fields"),
         ("x.parquet", b"PAR0", "is not a Parquet file"),
         ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "the gzip file is cut off"),
+        ("x.csv.gz", b"\x1f\x8b\x08" + b"\x00" * 7 + b"\xff" * 9, "the gzip file is damaged"),
+        ("x.jsonl", b'{"a": ' + b"[" * 200_000, "line 1: is not valid JSON"),
+        ("x.csv", b"a,b,a\n1,2,3\n", "line 1: column a occurs twice; keep one"),
     ],
 )
 def test_a_malformed_file_is_named_with_its_line(
@@ -97,6 +100,12 @@ def test_lines_are_counted_as_an_editor_counts(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text('a,b\n"one\ntwo",2\n3,4\n')
     assert [line.number for line in read_lines(path)] == [2, 4]
+
+
+def test_rows_without_columns_keep_their_lists_in_parquet(tmp_path: Path) -> None:
+    rows = [{"prompt": [{"role": "user", "content": "hi"}], "label": True}]
+    write_rows(tmp_path / "x.parquet", rows, (), "parquet")
+    assert [line.row for line in read_lines(tmp_path / "x.parquet")] == rows
 
 
 def test_numbers_in_parquet_without_a_value_are_missing(tmp_path: Path) -> None:

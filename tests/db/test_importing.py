@@ -190,7 +190,20 @@ def test_anybodys_table_of_verdicts_is_taken(make: Make, tmp_path: Path) -> None
         ("item_a,item_b,verdict,annotator_kind", "x,y,a,cat", "is not one of human, simulated"),
         ("item_a,item_b,verdict,tags", "x,y,a,[", "field tags: is not valid JSON"),
         ("item_a,item_b,verdict,annotator", f"x,y,a,{'n' * 121}", "has 121 characters; at most"),
-        ("item_a,item_b,verdict,messages", 'x,y,a,"[{}]"', "field messages: messages: turn 1"),
+        ("item_a,item_b,verdict,messages", 'x,y,a,"[{}]"', "field messages: turn 1"),
+        ("item_a,item_b,verdict,tags", 'x,y,a,"[NaN]"', "field tags: holds nan, which is no"),
+        ("item_a,item_b,verdict,tags", f"x,y,a,{'[' * 99}{']' * 99}", "nested more than 64 deep"),
+        ("item_a,item_b,verdict,tags", 'x,y,a,"[""\\ud800""]"', "has a character that no"),
+        ("item_a,item_b,verdict,sampling_a", 'x,y,a,"[1]"', "sampling_a: must be a JSON object"),
+        ("item_a,item_b,verdict,seed_a", f"x,y,a,{10**30}", "field seed_a: must be from"),
+        ("item_a,item_b,verdict,dwell_ms", "x,y,a,-5", "field dwell_ms: must be from 0 to"),
+        ("item_a,item_b,verdict,placement", "x,y,a,0.5", "placement: '0.5' is not a whole number"),
+        ("item_a,item_b,verdict,helpful", "x,y,a,maybe", "'maybe' is not one of yes, no, unsure"),
+        ("item_a,item_b,verdict,retracted", "x,y,a,lost", "is not one of undone, revised"),
+        ("item_a,item_b,verdict,flag", f"x,y,a,{'f' * 33}", "field flag: has 33 characters"),
+        ("item_a,item_b,verdict,id", f"x,y,a,{'i' * 161}", "field id: has 161 characters"),
+        ("item_a,item_b,verdict,persona", "x,y,a,../up", "field persona: '../up' is no slug"),
+        ("item_a,item_b,verdict,created_at", "x,y,a,0001-01-01T00:00+14:00", "outside the calend"),
         ("item_a,item_b,verdict", "x,x,a", "field item_b: a comparison needs two different"),
         ("item_a,item_b,verdict", "x,y\x00,a", "field item_b: has a character"),
     ],
@@ -217,6 +230,36 @@ def test_an_annotators_name_cannot_change_its_kind(make: Make, tmp_path: Path) -
         filling.somebody(session, "ann", "simulated")
     with pytest.raises(ImportRefused, match="line 2: field annotator"), make.begin() as session:
         importing.import_judgments(session, path)
+
+
+def test_a_table_that_has_its_whole_numbers_with_a_point_is_taken(
+    make: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "pandas.csv"
+    path.write_text("item_a,item_b,verdict,placement,strength\nx,y,a,1.0,2.0\ny,x,tie,,\n")
+    with make.begin() as session:
+        importing.import_judgments(session, path)
+        frame = judgments.standing_frame(session)
+    assert (frame["placement"].iloc[0], frame["strength"].iloc[0]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "x", "split": "test"}, "field split: must be one of loop, heldout, imported"),
+        ({"messages": [], "prompt": ""}, "field prompt: give "),
+        ({"messages": {"role": "user"}}, "field messages: turn 1 must be "),
+        ({"prompt": "x", "journey": "j" * 65}, "field journey: has 65 characters; at most 64"),
+    ],
+)
+def test_a_bad_prompt_is_named_by_line_and_field(
+    sqlite_url: str, tmp_path: Path, row: dict, message: str
+) -> None:
+    path = tmp_path / "p.jsonl"
+    write_rows(path, [row], (), "jsonl")
+    with pytest.raises(ImportRefused) as refused, sessions(sqlite_url).begin() as session:
+        importing.import_prompts(session, path)
+    assert f"line 1: {message}" in str(refused.value)
 
 
 def test_prompts_are_taken_once(make: Make, tmp_path: Path) -> None:
@@ -354,6 +397,23 @@ def test_pairs_come_in_the_formats_of_trl_and_of_the_cookbook(make: Make) -> Non
         chosen = row["comparison"][f"completion_{row['label']}"]
         assert chosen == [{"role": "assistant", "content": pair["chosen"]}]
         assert (row["label"] == "A") == (pair["chosen_shown"] == "first")
+
+
+def test_a_label_for_the_cookbook_does_not_always_name_the_first(
+    make: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "unplaced.jsonl"
+    rows = [
+        {"prompt": "hi", "item_a": "x", "item_b": "y", "text_a": "1", "text_b": "2", "verdict": v}
+        for v in ("a", "b")
+    ]
+    write_rows(path, rows, (), "jsonl")
+    with make.begin() as session:
+        importing.import_judgments(session, path)
+        pairs = pair_export.pair_rows(session, pair_export.LeftOut())
+        made = list(pair_export.cookbook_rows(pairs))
+    assert [row["label"] for row in made] == ["A", "B"]
+    assert made[0]["comparison"] == made[1]["comparison"]
 
 
 def test_an_automatic_judge_keeps_its_name(make: Make, tmp_path: Path) -> None:

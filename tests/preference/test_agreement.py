@@ -186,3 +186,12 @@ def test_alpha_interval_covers_its_population_value():
     target = sample(200_000).value
     inside = [(s := sample(80)).ci_low < target < s.ci_high for _ in range(300)]
     assert 0.92 < np.mean(inside) < 0.98
+
+
+@pytest.mark.parametrize(
+    ("ratings", "why"),
+    [([[1, 2], [1]], "same length"), ([[1, np.inf], [2, 3]], "infinite")],
+)
+def test_a_table_that_cannot_be_read_is_refused(ratings, why):
+    with pytest.raises(InputError, match=why):
+        krippendorff_alpha(ratings, level="interval")

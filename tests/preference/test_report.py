@@ -100,12 +100,23 @@ def test_groups_that_never_met_are_rated_apart_and_it_is_said():
         "verdict": ["a", "a", "a", "a", "a", "both_bad"],
     }
     out = strict(report.build(columns))
-    assert "4 groups of items never met" in out["finding"]
+    assert "2 groups of items never met" in out["finding"]
     assert "must not be compared" in out["notes"][0]
     assert [i["item"] for i in out["items"]] == ["p", "q", "x", "y", "lone", "other"]
     assert out["items"][-1]["rating"] is None
     assert out["items"][0]["rating"] == -out["items"][1]["rating"]
     assert out["ranks"] == {}
+    assert "no rating for lone, other: every judgment there found both bad" in out["notes"]
+
+
+def test_an_item_that_was_only_found_bad_hides_no_ranking_of_the_others():
+    d = frame(4000, seed=2)
+    d = pd.concat([d, d[:1].assign(item_a="bad", item_b="m0", verdict="both_bad")])
+    made = report.build(d)
+    assert made.finding == "m3 is ahead of all 3 others"
+    assert list(made.ranks) == ["m0", "m1", "m2", "m3"]
+    assert made.items[-1].item == "bad" and made.items[-1].rating is None
+    assert "no rating for bad: every judgment there found both bad" in made.notes
 
 
 def test_only_ties_are_equal_ratings_with_honest_width():
@@ -116,7 +127,7 @@ def test_only_ties_are_equal_ratings_with_honest_width():
 
 def test_only_both_bad_ranks_nothing_and_says_so():
     made = report.build({"item_a": ["x"], "item_b": ["y"], "verdict": ["both_bad"]})
-    assert "groups of items never met" in made.finding or "nothing to rank" in made.finding
+    assert "nothing to rank" in made.finding
     for render in (table, markdown, html):
         assert render(made)
 
@@ -184,6 +195,55 @@ def test_weighted_rows_and_zero_weights_are_counted():
     assert sum(i["n"] for i in out["items"]) == 2 * 2 * 190
 
 
+def test_a_judgment_of_weight_zero_counts_nowhere():
+    d = frame(200)
+    d["weight"] = 1.0
+    ghost = d.assign(item_a="ghost", annotator="nobody", weight=0.0)
+    out = strict(report.build(pd.concat([d, ghost])))
+    assert (out["n_judgments"], out["dropped"]) == (400, 200)
+    assert out["items"] == strict(report.build(d))["items"]
+    assert out["agreement"] == strict(report.build(d))["agreement"]
+    assert out["finding"] == report.build(d).finding
+
+
+def test_weights_without_annotators_are_said_to_set_the_width_of_intervals():
+    d = frame(200).assign(weight=0.5)
+    assert not any("scale" in note for note in report.build(d).notes)
+    assert any("scale" in note for note in report.build(d.drop(columns="annotator")).notes)
+
+
+def test_one_prompt_under_two_personas_is_two_comparisons():
+    d = frame(300)
+    d["prompt"] = np.arange(300)
+    d["persona"] = "kind"
+    other = d.assign(persona="blunt", annotator="q", verdict="tie")
+    out = report.build(pd.concat([d, other]))
+    assert "raise the overlap" in out.agreement["explanation"]
+    pooled = report.build(pd.concat([d, other]).drop(columns="persona"))
+    assert pooled.agreement["comparisons_judged_more_than_once"] == 300
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [
+        ([1] * 60, "cannot be told apart"),
+        ([0] * 60, "no judgment that counts says which item had the first place"),
+        (None, "no placement column"),
+    ],
+)
+def test_a_missing_effect_of_the_first_place_says_why(places, why):
+    d = pd.DataFrame({"item_a": ["x"] * 60, "item_b": ["y"] * 60, "verdict": ["a", "b", "a"] * 20})
+    made = report.build(d if places is None else d.assign(placement=places))
+    assert made.bias["placement_effect"] is None
+    assert why in made.bias["explanation"]
+
+
+def test_equal_leaders_are_not_called_ahead():
+    cycle = {"item_a": ["x", "y", "z"], "item_b": ["y", "z", "x"], "verdict": ["a", "a", "a"]}
+    assert report.build(cycle).finding == "No item is ahead of all others: x, y, z are level"
+    assert "-0.00" not in table(report.build(cycle))
+
+
 def test_strength_counts_twice_only_when_asked():
     d = frame(200)
     d["strength"] = 2
@@ -218,6 +278,10 @@ def test_strength_counts_twice_only_when_asked():
         ("item_a,item_b,verdict,weight\nx,y,a,0\n", "every weight is zero"),
         ("item_a,item_b,verdict,placement\nx,y,a,2\n", "line 2, field placement: '2'"),
         ("item_a,item_b,verdict\nx,y,a,extra\n", "line 2: 4 fields where the header has 3"),
+        ("item_a,item_b,verdict,prompt\nx,y,a,1\nx,y,a\n", "line 3: 3 fields where the header"),
+        ("item_a,item_b,verdict,weight\nx,y,a,1_0\n", "line 2, field weight: '1_0'"),
+        ("item_a,item_b,verdict,weight\nx,y,a,1e300\n", "line 2, field weight: '1e300'; use a n"),
+        ("item_a,item_b,verdict,weight\nx,y,a,1e-300\n", "line 2, field weight: '1e-300'"),
         ("item_a,item_b,verdict\nx,y,a\nx,y,a,b\n", "line 3: 4 fields where the header has 3"),
         ('item_a,item_b,verdict\n"two\nlines",y,a\nx,y,c\n', "line 4, field verdict: 'c'"),
         (b"item_a,item_b,verdict\nx,\xff\xfe,a\n", "not UTF-8"),
@@ -236,6 +300,38 @@ def test_a_bad_file_is_refused_with_file_line_field_and_remedy(tmp_path, text, w
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ReportError, match="no such file"):
         report.read_csv(tmp_path / "none.csv")
+    with pytest.raises(ReportError, match="not a regular file"):
+        report.read_csv(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-6], lambda b: b[:10] + b"\xff" * 20])
+def test_a_damaged_gzip_file_is_refused(tmp_path, damage):
+    path = tmp_path / "j.csv.gz"
+    path.write_bytes(damage(gzip.compress(b"item_a,item_b,verdict\nx,y,a\n" * 3)))
+    with pytest.raises(ReportError, match="cannot be read as CSV"):
+        report.read_csv(path)
+
+
+def test_names_that_look_like_numbers_stay_as_written(tmp_path):
+    path = tmp_path / "j.csv"
+    names = ["007", "1.10", "1.1", "1e3", "True"] * 20_000
+    rows = [f"{a},{b},a\n" for a, b in zip(names, names[1:] + names[:1], strict=True)]
+    path.write_text("item_a,item_b,verdict\n" + "".join(rows[:-1]))
+    assert list(report.read_csv(path).item_a) == names[:-1]
+    assert {i.item for i in report.build(report.read_csv(path)).items} == set(names)
+
+
+def test_columns_without_a_name_and_repeated_extra_ones_are_ignored(tmp_path):
+    path = tmp_path / "j.csv"
+    path.write_text("note,item_a,item_b,verdict,note,,\n1,x,y,a,2,,\n1,y,x,a,,,\n")
+    assert list(report.read_csv(path).item_a) == ["x", "y"]
+
+
+def test_two_candidates_of_one_item_are_dropped_where_the_file_has_their_texts(tmp_path):
+    path = tmp_path / "j.csv"
+    path.write_text("item_a,item_b,verdict,text_a,text_b\nx,y,a,1,2\ny,x,a,2,1\nx,x,a,1,3\n")
+    made = report.build(report.read_csv(path))
+    assert (made.n_judgments, made.dropped, made.items[0].n) == (3, 1, 2)
 
 
 def test_a_file_may_have_a_mark_spaces_other_columns_and_be_compressed(tmp_path):
@@ -279,6 +375,21 @@ def nasty():
         },
         source=NASTY,
     )
+
+
+def test_no_name_commands_the_terminal_or_breaks_a_line():
+    text = table(
+        report.build(
+            {"item_a": ["\x1b[2Jx\n", "y"], "item_b": ["y", "\x1b[2Jx\n"], "verdict": ["a", "tie"]}
+        )
+    )
+    assert "\x1b" not in text and r"\x1b[2Jx" in text
+    two = {
+        "item_a": ["a\nb", "y👩\u200d💻"],
+        "item_b": ["y👩\u200d💻", "a\nb"],
+        "verdict": ["a"] * 2,
+    }
+    assert r"a\nb" in table(report.build(two)) and "y👩\u200d💻" in table(report.build(two))
 
 
 def test_the_page_escapes_every_name_and_loads_nothing():
