@@ -55,8 +55,7 @@ def users() -> None:
 @click.option(
     "--role",
     type=ROLES,
-    default=Role.EVALUATOR.value,
-    show_default=True,
+    show_default="evaluator for a new account; one that exists keeps its role",
     help="evaluator judges, analyst also reads results, admin does everything.",
 )
 @click.option(
@@ -73,12 +72,15 @@ def users() -> None:
     help="How long the link can be used, in days.",
 )
 @database_option
-def invite(name: str, role: str, base_url: str, days: float, database_url: str | None) -> None:
+def invite(
+    name: str, role: str | None, base_url: str, days: float, database_url: str | None
+) -> None:
     """Print a one-time link that signs a person in; makes the account if there is none."""
     upgrade(database_url)
     with sessions(database_url).begin() as session:
         token = people.invite(session, name, role, valid=timedelta(days=days))
-        audit.record(session, _actor(), "invite", name, role=role, days=days)
+        given = people.put_annotator(session, name).role.value
+        audit.record(session, _actor(), "invite", name, role=given, days=days)
     click.echo(f"{base_url.rstrip('/')}/invite/{token}")
 
 

@@ -52,22 +52,31 @@ def put_annotator(
 def invite(
     session: Session,
     name: str,
-    role: Role | str,
+    role: Role | str | None = None,
     *,
     valid: timedelta = timedelta(days=7),
     now: datetime | None = None,
 ) -> str:
-    """A one-time token that signs this person in; makes the account or changes its role.
+    """A one-time token that signs this person in; makes the account where there is none.
+
+    Args:
+        session: of the ledger.
+        name: who is invited.
+        role: what the person may do from now on; None makes a new account an evaluator and lets
+            one that exists keep its role.
+        valid: how long the token can be used.
+        now: the moment, for tests.
 
     Raises:
         Refused: The name is not usable or the account is switched off.
     """
-    person = put_annotator(session, name, role=role)
+    person = put_annotator(session, name, role=role or Role.EVALUATOR)
     if not person.active:
         raise Refused(
             f"{person.name} is switched off; `personaloop users activate {person.name!r}` first"
         )
-    person.role = Role(role)
+    if role is not None:
+        person.role = Role(role)
     token = secrets.token_urlsafe(32)
     session.add(
         Invite(

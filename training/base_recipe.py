@@ -33,9 +33,10 @@ class BaseModelConfig:
     that of an auxiliary head that names the intent at each assistant mark after `reading_layer`
     layers, thrown away after training; `hidden_optimizer` is adamw or muon, for the matrices of
     the layers (embeddings and norms always have AdamW); `noise` is how much customers' wording is
-    varied, 0 to 1; `sharpness` multiplies the final norm's gain when the model is published,
-    which divides every sampling temperature by it: a model this small derails at the temperatures
-    that large ones are used with. `publish_minutes` is how often an early model is written.
+    varied, 0 to 1, and `dropping` how often a question loses a quarter of its words; `sharpness`
+    multiplies the final norm's gain when the model is published, which divides every sampling
+    temperature by it: a model this small derails at the temperatures that large ones are used
+    with. `publish_minutes` is how often an early model is written.
     """
 
     lesson: str = "conversations"
@@ -59,6 +60,7 @@ class BaseModelConfig:
     reading_layer: int = 3
     hidden_optimizer: str = "adamw"
     noise: float = 1.0
+    dropping: float = 0.0
     sharpness: float = 1.0
     tokenizer_conversations: int = 25_000
     publish_minutes: float = 10.0

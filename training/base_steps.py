@@ -17,7 +17,7 @@ from training.corpus import Bank, Conversation, conversations, questions
 def stream_of(bank: Bank, config: BaseModelConfig) -> Iterator[Conversation]:
     """What a stage reads, without end: whole conversations, or first turns alone."""
     stream = conversations if config.lesson == "conversations" else questions
-    return stream(bank, config.seed, strength=config.noise)
+    return stream(bank, config.seed, strength=config.noise, dropping=config.dropping)
 
 
 def batches(

@@ -25,7 +25,9 @@ CHAT_TEMPLATE = (
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     """Trains the BPE merges; returns a `tokenizers.Tokenizer`.
 
-    Digits stay single tokens, so that any number in a product name is spelled from ten pieces.
+    Digits stay single tokens, so that any number in a product name is spelled from ten pieces. A
+    text is read as if a space came before it, so that a name is spelled alike at its beginning
+    and within; what a model writes begins with that space, which readers strip.
 
     Args:
         texts: message texts of the corpus.
@@ -36,8 +38,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            pre_tokenizers.ByteLevel(add_prefix_space=True),
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()

@@ -49,6 +49,8 @@ def test_an_invited_person_gets_a_link_that_works_once(run) -> None:
     assert (done.exit_code, address) == (0, "https://x/invite")
     with sessions().begin() as session:
         assert people.who(session, people.redeem(session, token)).name == "Ann"
+    assert run("users", "invite", "--name", "Ann").exit_code == 0
+    assert "Ann  admin" in run("users", "list").output  # invited again, not demoted
     assert run("users", "role", "Ann", "analyst").exit_code == 0
     assert run("users", "deactivate", "Ann").exit_code == 0
     with sessions().begin() as session:

@@ -59,7 +59,14 @@ def test_training_encoding_equals_the_chat_template():
     assert ids == templated
     assert [tokenizer.convert_ids_to_tokens(ids[at]) for at in marks] == ["<|assistant|>"]
     learned = tokenizer.decode([i for i, w in zip(ids, weights, strict=True) if w])
-    assert learned == "Hold the button.<|end|>"
+    assert learned.lstrip() == "Hold the button.<|end|>"
+
+
+def test_a_name_is_spelled_alike_at_the_beginning_and_within():
+    raw = train_tokenizer(["pofezcro X55s has locked my account", "ask pofezcro 12"] * 5, 300)
+    first, within = (raw.encode(text).tokens for text in ("pofezcro X55s", "my pofezcro X55s"))
+    assert within[-len(first) :] == first
+    assert first[-3:] == ["5", "5", "s"]
 
 
 def test_shipped_model_is_small_and_whole():

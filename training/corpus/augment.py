@@ -199,7 +199,14 @@ def mention(text: str, rng: random.Random) -> str:
     return text + after
 
 
-def vary(text: str, rng: random.Random, strength: float = 1.0, *, surrounded: bool = True) -> str:
+def vary(
+    text: str,
+    rng: random.Random,
+    strength: float = 1.0,
+    *,
+    surrounded: bool = True,
+    dropping: float = 0.0,
+) -> str:
     """One customer's way to type a phrasing. Keeps the {product} slot intact.
 
     Args:
@@ -207,6 +214,8 @@ def vary(text: str, rng: random.Random, strength: float = 1.0, *, surrounded: bo
         rng: the source of all randomness.
         strength: 0 returns the text as it is, 1 is what training uses.
         surrounded: whether a greeting, an opener or a closer may be added.
+        dropping: how often a quarter of the words is lost besides, so that no phrasing can be
+            told by a single one of them.
     """
     if rng.random() > strength * 0.92:
         return text
@@ -215,6 +224,8 @@ def vary(text: str, rng: random.Random, strength: float = 1.0, *, surrounded: bo
         text = keywords(text, rng)
     elif rng.random() < 0.35 and text.count(" ") > 3:
         text = " ".join(_drop(text.split(), rng, filler=0.3, content=0.12))
+    if dropping and rng.random() < dropping and text.count(" ") > 2:
+        text = " ".join(_drop(text.split(), rng, filler=0.4, content=0.25))
     if surrounded:
         text = surround(text, rng)
     words = text.split(" ")

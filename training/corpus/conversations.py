@@ -62,6 +62,7 @@ def ask(
     strength: float = 1.0,
     product: str | None = None,
     allow_generic: bool = True,
+    dropping: float = 0.0,
 ) -> tuple[str, str | None]:
     """One customer turn for an intent.
 
@@ -72,6 +73,7 @@ def ask(
         strength: how much the wording is varied, 0 to 1.
         product: the name already in force in the conversation, or None to invent one.
         allow_generic: whether a slot may be filled by "my account" instead of a name.
+        dropping: how often a quarter of the words is lost.
 
     Returns:
         (text, the product named in it or None).
@@ -84,7 +86,9 @@ def ask(
             text = text.rstrip(".!?,") + rng.choice((". ", ", ", "! ", " - ", "? ")) + other
     if SLOT not in text and strength and intent.product_in_answers and rng.random() < 0.22:
         text = augment.mention(text, rng)
-    text = augment.vary(text, rng, strength, surrounded=intent.name not in UNSURROUNDED)
+    text = augment.vary(
+        text, rng, strength, surrounded=intent.name not in UNSURROUNDED, dropping=dropping
+    )
     if SLOT not in text:
         return text, None
     if strength and allow_generic and rng.random() < 0.1:
@@ -104,20 +108,23 @@ def _often(intents: list[Intent]) -> list[float]:
     return [len(intent.phrasings) ** 0.5 for intent in intents]
 
 
-def questions(bank: Bank, seed: int, *, strength: float = 1.0) -> Iterator[Conversation]:
+def questions(
+    bank: Bank, seed: int, *, strength: float = 1.0, dropping: float = 0.0
+) -> Iterator[Conversation]:
     """Streams first turns alone, without end: what is asked, before anyone answers.
 
     Args:
         bank: the intents.
         seed: starts the random source.
         strength: how much the wording is varied.
+        dropping: how often a quarter of the words is lost.
     """
     rng = random.Random(seed)
     intents = list(bank.intents)
     weights = _often(intents)
     while True:
         intent = rng.choices(intents, weights)[0]
-        text, product = ask(intent, rng, strength=strength)
+        text, product = ask(intent, rng, strength=strength, dropping=dropping)
         yield Conversation((Turn("user", text, intent.name),), "neutral", product)
 
 
@@ -129,6 +136,7 @@ def conversations(
     strength: float = 1.0,
     voices: tuple[str, ...] = PERSONA_VOICES,
     neutral_share: float = NEUTRAL_SHARE,
+    dropping: float = 0.0,
 ) -> Iterator[Conversation]:
     """Streams conversations without end, the same ones for the same bank, seed and options.
 
@@ -142,6 +150,7 @@ def conversations(
         strength: how much their wording is varied, 0 to 1.
         voices: the voices that share what is not neutral.
         neutral_share: part of the conversations answered in the neutral voice.
+        dropping: how often a question loses a quarter of its words.
     """
     rng = random.Random(seed)
     intents = list(bank.intents)
@@ -162,7 +171,12 @@ def conversations(
         for number in range(questions):
             intent = first if number == 0 else rng.choice(askable)
             text, named = ask(
-                intent, rng, split=split, strength=strength, product=product if number else None
+                intent,
+                rng,
+                split=split,
+                strength=strength,
+                product=product if number else None,
+                dropping=dropping,
             )
             product = named or product
             turns.append(Turn("user", text, intent.name))
