@@ -61,6 +61,7 @@ def open_batch(
     persona: str | None = None,
     overlap: int = 1,
     priority: int = 0,
+    round_number: int | None = None,
 ) -> Batch:
     """Make a batch, or find the one of this name (which keeps its own settings).
 
@@ -71,6 +72,7 @@ def open_batch(
         persona: Slug; None where its comparisons belong to several or none.
         overlap: Judgments wanted a comparison, by different annotators; at least 1.
         priority: Higher is asked first.
+        round_number: Of another ledger, where an import tells it.
 
     Raises:
         Refused: The name is taken by a batch of another kind or persona, or a value is bad.
@@ -90,6 +92,7 @@ def open_batch(
         persona_slug=persona,
         overlap=overlap,
         priority=priority,
+        round_number=round_number,
     )
     session.add(made)
     session.flush()

@@ -7,7 +7,7 @@ that the rows of a ledger made from them are the same.
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import (
@@ -118,7 +118,7 @@ def judgment_rows(
             Annotator.kind,
             Batch.name,
             Batch.kind,
-            Round.number,
+            func.coalesce(Round.number, Batch.round_number),
             Persona,
             Prompt,
             one,

@@ -210,6 +210,7 @@ class Pairs:
                 kind=pair.batch_kind,
                 persona=persona,
                 overlap=self._overlap or 1,
+                round_number=pair.round_number,
             )
             self.made_batches.add(pair.batch)
         elif known.kind is not pair.batch_kind:

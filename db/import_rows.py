@@ -61,6 +61,7 @@ class Pair:
     prompt_source: str
     a: Side
     b: Side
+    round_number: int | None = None
     gold: Verdict | None = None
     line: Line | None = field(default=None, compare=False, hash=False)
 
@@ -207,6 +208,7 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
         prompt=prompt,
         messages=json.dumps(messages, ensure_ascii=False),
         prompt_split=split,
+        round_number=line.integer("round", least=1) if line.optional("batch_kind") else None,
         prompt_source=line.given("prompt_source", f"import {line.file.name}: {label}"[:120]),
         a=_side(line, "a", text_a, name, required=not texts),
         b=_side(line, "b", text_b, name, required=not texts),

@@ -26,6 +26,8 @@ class Batch(Base):
     priority: Mapped[int] = mapped_column(default=0)
     """Higher is asked first."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    round_number: Mapped[int | None]
+    """The round it was asked in, where an import told it; this ledger's own rounds name theirs."""
 
     __table_args__ = (CheckConstraint("overlap >= 1", name="overlap"),)
 

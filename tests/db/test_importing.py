@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import batches, exporting, importing, judgments, labeling, pair_export, prompts
+from db import batches, exporting, importing, judgments, labeling, pair_export, prompts, rounds
 from db.errors import ImportRefused
 from db.models import Adapter, Annotator, AnnotatorKind, Comparison, Judgment, Prompt
 from db.session import sessions
@@ -53,6 +53,8 @@ def ledger(make: Make, texts: list[str], comment: str) -> None:
             early = filling.candidate(session, f"old {number} {texts[number]}", seed=number)
             batches.put_comparison(session, made, one, early, gold="a" if number else None)
         filling.batch(session, pairs=1, name="blind", kind="blind")
+        first = rounds.open_round(session, PERSONA, f"{PERSONA}-old")
+        first.label_batch_id = made.id
         ann, bob = filling.crowd(session, ["ann", f"bob {comment[:50]}"])
         robot = filling.somebody(session, "robot", "simulated").id
     with make.begin() as session:
@@ -86,6 +88,7 @@ def test_what_is_exported_and_imported_again_is_the_same_ledger(
     with fresh.begin() as session:
         done = importing.import_judgments(session, path)
     assert (done.added, done.known) == (12, 0)
+    assert {row["round"] for row in everything(make)} == {1, None}
     assert everything(fresh) == everything(make)
     with fresh.begin() as session:
         again = importing.import_judgments(session, path)
