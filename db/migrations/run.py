@@ -99,10 +99,19 @@ def _definitions(engine: Engine) -> dict[str, set[str]]:
                 " AND type IN ('table', 'index') AND name <> 'alembic_version'"
             )
         ).all()
+    return {str(name): _parts(str(sql)) for name, sql in rows}
+
+
+def _parts(definition: str) -> set[str]:
+    """What stands before, between and after the outer parentheses, commas at any depth apart.
+
+    Neither line breaks nor the order of columns count: SQLite writes an added column last.
+    """
+    flat = re.sub(r"[\s\"]+", " ", definition)
+    first, last = flat.index("("), flat.rindex(")")
     return {
-        str(name): {re.sub(r"[\s\"]+", " ", part).strip(" ,") for part in str(sql).splitlines()}
-        - {"", ")"}
-        for name, sql in rows
+        part.strip()
+        for part in (flat[:first], *flat[first + 1 : last].split(","), flat[last + 1 :])
     }
 
 
