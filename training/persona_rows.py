@@ -34,7 +34,7 @@ SPELLINGS = (
     ("traveling", "travelling"), ("gray", "grey"), ("savor", "savour"), ("flavor", "flavour"),
 )  # fmt: skip
 LOOP_SINGLE, LOOP_MULTI, HELDOUT_SINGLE = 5, 2, 2
-TRAINING_SINGLE, TRAINING_MULTI, VALIDATION_SINGLE = 10, 2, 2
+TRAINING_SINGLE, TRAINING_MULTI, VALIDATION_SINGLE = 24, 4, 2
 
 
 def localise(text: str, locale: str) -> str:

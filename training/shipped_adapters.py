@@ -1,22 +1,33 @@
 """Makes the supervised adapters that the product ships, with the product's own training.
 
-Knows where they live and how they are replaced. What a supervised run is, training/sft.py says.
+Knows where they live and how they are replaced, and that the shipped base was sharpened when it
+was published: its final norm's gain was multiplied, and with it every logit. Trained on it, an
+adapter would learn to undo that, because cross-entropy is least where temperature 1 gives the
+rows' own variety. So they are trained on the base as it was before, and belong to the published
+one. What a supervised run is, training/sft.py says.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from db.settings import base_model_dir
+from training.adapters import PEFT_CONFIG, WEIGHTS, base_model_sha256, portable, write_adapter
+from training.base_recipe import BaseModelConfig
 from training.configs import load_config
+from training.engine.settings import EngineSettings
 from training.personas import PersonaError, load_personas
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = ROOT / "data" / "adapters"
 ROWS = ROOT / "data" / "persona_training.jsonl"
 CONFIG = ROOT / "configs" / "lora_persona.yaml"
+BASE = ROOT / "configs" / "base_model.yaml"
 
 
 def train_shipped(
@@ -32,6 +43,8 @@ def train_shipped(
     Returns:
         The adapter folders.
     """
+    from safetensors.torch import load_file, save
+
     from training.runs import RunFolder
     from training.service import open_service
     from training.sft import SFTConfig, train_sft
@@ -41,20 +54,41 @@ def train_shipped(
     if unknown:
         raise PersonaError(f"no persona {unknown[0]!r}; known: {', '.join(known)}")
     recipe = load_config(SFTConfig, config)
-    service = open_service()
+    base = base_model_dir()
     folders: list[Path] = []
-    for slug in personas or known:
-        name = f"{slug}-sft-v1"
-        folder = out / slug / name
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapters-") as temporary:
-            run = RunFolder(Path(temporary) / "run")
-            made = Path(temporary) / slug / name
-            train_sft(service, known[slug], ROWS, recipe, run, made)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapters-") as temporary:
+        here = Path(temporary)
+        belongs = {"base_model_sha256": base_model_sha256(base)}
+        blunt = blunted(base, here / "base" / base.name, BaseModelConfig.load(BASE)[-1].sharpness)
+        service = open_service(
+            EngineSettings(base_model=blunt, state_dir=here / "engine", idle_exit_s=60.0)
+        )
+        for slug in personas or known:
+            name = f"{slug}-sft-v1"
+            trained, made = here / "trained" / name, here / "made" / name
+            card = train_sft(service, known[slug], ROWS, recipe, RunFolder(here / slug), trained)
+            write_adapter(
+                made,
+                save(load_file(trained / WEIGHTS), metadata={"format": "pt", **belongs}),
+                json.loads((trained / PEFT_CONFIG).read_text(encoding="utf-8")),
+                replace(card, base_model=portable(base), **belongs, files={}),
+            )
+            folder = out / slug / name
             folder.parent.mkdir(parents=True, exist_ok=True)
-            old = Path(temporary) / "old"
             if folder.exists():
-                folder.rename(old)
+                folder.rename(here / f"old-{slug}")
             made.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        folders.append(folder)
+            folders.append(folder)
     return folders
+
+
+def blunted(base: Path, out: Path, sharpness: float) -> Path:
+    """A copy of a published base whose logits are divided by its sharpness."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base, out)
+    tensors = load_file(out / "model.safetensors")
+    gain = tensors["model.norm.weight"]
+    tensors["model.norm.weight"] = (gain.float() / sharpness).to(gain.dtype)
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    return out
