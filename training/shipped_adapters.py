@@ -20,6 +20,7 @@ from db.settings import base_model_dir
 from training.adapters import PEFT_CONFIG, WEIGHTS, base_model_sha256, portable, write_adapter
 from training.base_recipe import BaseModelConfig
 from training.configs import load_config
+from training.engine.hashes import in_order
 from training.engine.settings import EngineSettings
 from training.personas import PersonaError, load_personas
 
@@ -69,7 +70,7 @@ def train_shipped(
             card = train_sft(service, known[slug], ROWS, recipe, RunFolder(here / slug), trained)
             write_adapter(
                 made,
-                save(load_file(trained / WEIGHTS), metadata={"format": "pt", **belongs}),
+                in_order(save(load_file(trained / WEIGHTS), metadata={"format": "pt", **belongs})),
                 json.loads((trained / PEFT_CONFIG).read_text(encoding="utf-8")),
                 replace(card, base_model=portable(base), **belongs, files={}),
             )

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file, save
 
 from db.settings import base_model_dir
 from training.adapters import base_model_sha256, verify_adapter
 from training.corpus.intents import PERSONA_VOICES
-from training.engine.hashes import check_base_hash
+from training.engine.hashes import check_base_hash, in_order
 from training.shipped_adapters import ADAPTERS, blunted
 
 
@@ -29,3 +29,16 @@ def test_blunted_base_differs_in_the_size_of_its_logits_alone(tmp_path):
     assert changed == {"model.norm.weight"}
     torch.testing.assert_close(2 * after["model.norm.weight"], before["model.norm.weight"])
     assert (out / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
+
+
+def test_equal_weights_are_equal_files_whatever_the_order_of_the_metadata():
+    tensors = {"a": torch.arange(3.0), "b": torch.ones(2, 2)}
+    facts = {"format": "pt", "base_model_sha256": "0" * 64, "x": "é"}
+    files = {
+        in_order(save(tensors, metadata=dict(order)))
+        for order in (list(facts.items()), list(facts.items())[::-1])
+        for _ in range(8)
+    }
+    assert len(files) == 1
+    again = load(files.pop())
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)

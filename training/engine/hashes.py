@@ -67,6 +67,19 @@ def _metadata(weights: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def in_order(content: bytes) -> bytes:
+    """A safetensors file with its header's metadata in order of their names.
+
+    safetensors writes them in an order of the moment, and equal weights must be equal files.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    told = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    told += b" " * (-len(told) % 8)
+    return len(told).to_bytes(8, "little") + told + content[8 + size :]
+
+
 def check_base_hash(folder: Path, sha256: str, name: str | None = None) -> None:
     """Refuse an adapter that says it belongs to another base.
 

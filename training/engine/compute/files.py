@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from training.engine.compute.base import BaseModel
 from training.engine.compute.lora import Shape
 from training.engine.errors import BadRequest, NotFound
-from training.engine.hashes import BASE_SHA256, check_base_hash
+from training.engine.hashes import BASE_SHA256, check_base_hash, in_order
 from training.peft_files import rank_and_scale, why_not_plain
 
 WEIGHTS = "adapter_model.safetensors"
@@ -48,7 +48,7 @@ class AdapterFiles:
     def write(self, folder: Path) -> None:
         """Write all files into an existing folder and flush them to the disk."""
         metadata = {"format": "pt", BASE_SHA256: self.base_sha256}
-        save_file(dict(self.tensors), folder / WEIGHTS, metadata=metadata)
+        (folder / WEIGHTS).write_bytes(in_order(save(dict(self.tensors), metadata=metadata)))
         if self.optimizer is not None:
             save_file(dict(self.optimizer), folder / OPTIMIZER)
         text = json.dumps(self.config, indent=2, sort_keys=True)
