@@ -177,7 +177,7 @@ def decide(
     simulated = sum(str(kind) != "human" for kind in frame["annotator_kind"])
     nobody_prefers = bool((frame["verdict"].astype(str) == "both_bad").all())
     rate = (
-        NoRate(both_bad=judgments, annotators=frame["annotator"].nunique())
+        NoRate(both_bad=judgments, annotators=len(set(frame["annotator"])))
         if nobody_prefers
         else win_rate_over(frame, challenger, incumbent, ci=ci)
     )
