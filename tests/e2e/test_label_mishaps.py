@@ -109,7 +109,7 @@ def test_the_server_refuses_what_nobody_can_have_read(served, sign_in):
     # a browser that does not wait: the same component, its clock put forward
     page.evaluate(
         "() => { const panel = document.querySelector('.pl-panel').panel;"
-        " panel.readyAt = 0; panel.judge('b', 2); }"
+        " panel.readyAt = panel.restsUntil = 0; panel.judge('b', 2); }"
     )
     expect(status(page)).to_contain_text("Please take a moment")
     assert judged(served, "Rash") == [(token, "a", 1)]
