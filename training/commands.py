@@ -14,6 +14,7 @@ import click
 from db.command_options import database_option
 from training.adapter_commands import adapters
 from training.loop_command import loop
+from training.simulation_options import annotators_option, seed_option
 from training.train_commands import chat, dpo, evaluate, sft
 
 __all__ = [
@@ -175,27 +176,14 @@ def work(once: bool, poll: float, database_url: str | None) -> None:
 
 @click.command()
 @click.option("--persona", "personas", multiple=True, help="Slug; repeat for several. [all]")
-@click.option(
-    "--annotators",
-    "count",
-    type=click.IntRange(1, 500),
-    default=40,
-    show_default=True,
-    help="How many simulated annotators share the work.",
-)
+@annotators_option
 @click.option("--most", type=click.IntRange(1), help="Judgments after which to stop.  [all]")
 @click.option("--judge", metavar="FILE.py:FUNCTION", help="In place of the built-in preference.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=7,
-    show_default=True,
-    help="Same seed, same characters and same choices.",
-)
+@seed_option
 @database_option
 def simulate(
     personas: tuple[str, ...],
-    count: int,
+    annotators: int,
     most: int | None,
     judge: str | None,
     seed: int,
@@ -209,14 +197,15 @@ def simulate(
     from db import batches
     from db.models import BatchState
     from db.session import require_current, sessions
-    from training.evaluation.judges import annotators, load_judge
+    from training.evaluation.judges import annotators as simulated
+    from training.evaluation.judges import load_judge
     from training.simulation import judge_all
 
     require_current(database_url)
     make = sessions(database_url)
     function = load_judge(judge) if judge else None
     name = f"simulated-{judge.rpartition(':')[2]}" if judge else "simulated"
-    panel = annotators(count, seed=seed, judge=function, name=name[:100])
+    panel = simulated(annotators, seed=seed, judge=function, name=name[:100])
     chosen = _personas(make, personas)
     with make.begin() as session:
         asked = [

@@ -15,6 +15,7 @@ import click
 from db.command_options import database_option
 from db.settings import outputs_dir
 from training.errors import ConfigRefused
+from training.simulation_options import annotators_option, seed_option
 
 if TYPE_CHECKING:
     from training.evaluation.judges import SimulatedAnnotator
@@ -50,26 +51,14 @@ ON_LEDGER = "on-"
     show_default=True,
     help="Blind comparisons on held-out prompts at the end of a round, at most.",
 )
-@click.option(
-    "--annotators",
-    type=click.IntRange(1, 500),
-    default=40,
-    show_default=True,
-    help="How many simulated annotators share the work.",
-)
+@annotators_option
 @click.option(
     "--persona",
     "personas",
     multiple=True,
     help=f"Slug; repeat for several.  [default: {', '.join(DEFAULT_PERSONAS)}]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=7,
-    show_default=True,
-    help="Same seed, same characters and same choices.",
-)
+@seed_option
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -17,11 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from db.settings import base_model_dir
-from training.adapters import PEFT_CONFIG, WEIGHTS, base_model_sha256, portable, write_adapter
+from training.adapters import (
+    PEFT_CONFIG,
+    WEIGHTS,
+    AdapterCard,
+    base_model_sha256,
+    portable,
+    write_adapter,
+)
 from training.base_recipe import BaseModelConfig
 from training.configs import load_config
+from training.engine import EngineSettings, EngineSupervisor
 from training.engine.hashes import in_order
-from training.engine.settings import EngineSettings
 from training.personas import PersonaError, load_personas
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,8 +51,6 @@ def train_shipped(
     Returns:
         The adapter folders.
     """
-    from safetensors.torch import load_file, save
-
     from training.runs import RunFolder
     from training.service import open_service
     from training.sft import SFTConfig, train_sft
@@ -59,28 +64,37 @@ def train_shipped(
     folders: list[Path] = []
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapters-") as temporary:
         here = Path(temporary)
-        belongs = {"base_model_sha256": base_model_sha256(base)}
+        sha256 = base_model_sha256(base)
         blunt = blunted(base, here / "base" / base.name, BaseModelConfig.load(BASE)[-1].sharpness)
-        service = open_service(
-            EngineSettings(base_model=blunt, state_dir=here / "engine", idle_exit_s=60.0)
-        )
-        for slug in personas or known:
-            name = f"{slug}-sft-v1"
-            trained, made = here / "trained" / name, here / "made" / name
-            card = train_sft(service, known[slug], ROWS, recipe, RunFolder(here / slug), trained)
-            write_adapter(
-                made,
-                in_order(save(load_file(trained / WEIGHTS), metadata={"format": "pt", **belongs})),
-                json.loads((trained / PEFT_CONFIG).read_text(encoding="utf-8")),
-                replace(card, base_model=portable(base), **belongs, files={}),
-            )
-            folder = out / slug / name
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            if folder.exists():
-                folder.rename(here / f"old-{slug}")
-            made.rename(folder)
-            folders.append(folder)
+        settings = EngineSettings(base_model=blunt, state_dir=here / "engine")
+        with EngineSupervisor(settings):  # it ends before its folder goes
+            service = open_service(settings)
+            for slug in personas or known:
+                name = f"{slug}-sft-v1"
+                trained, made = here / "trained" / name, here / "made" / name
+                run = RunFolder(here / slug)
+                card = train_sft(service, known[slug], ROWS, recipe, run, trained)
+                _given_to(trained, made, replace(card, base_model=portable(base)), sha256)
+                folder = out / slug / name
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                if folder.exists():
+                    folder.rename(here / f"old-{slug}")
+                made.rename(folder)
+                folders.append(folder)
     return folders
+
+
+def _given_to(trained: Path, made: Path, card: AdapterCard, base_sha256: str) -> None:
+    """Writes a trained adapter again as one that belongs to the base with this hash."""
+    from safetensors.torch import load_file, save
+
+    belongs = {"base_model_sha256": base_sha256}
+    write_adapter(
+        made,
+        in_order(save(load_file(trained / WEIGHTS), metadata={"format": "pt", **belongs})),
+        json.loads((trained / PEFT_CONFIG).read_text(encoding="utf-8")),
+        replace(card, **belongs, files={}),
+    )
 
 
 def blunted(base: Path, out: Path, sharpness: float) -> Path:

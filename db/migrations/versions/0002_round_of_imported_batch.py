@@ -18,4 +18,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("batch", "round_number")
+    raise NotImplementedError("the ledger is append-only: restore a backup instead")
