@@ -47,7 +47,7 @@ def answering(persona: str) -> str:
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 10),
-    default=0.8,
+    default=0.5,
     show_default=True,
     help="Of sampling; 0 is greedy.",
 )

@@ -8,7 +8,7 @@ is simply done again.
 import hashlib
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -106,7 +106,13 @@ class BatchMaker:
             taken += len(take)
             done = len(chosen) / wanted
             made = self._candidates(
-                take, adapter_id, f"{name}:{turn}", self.config.samples, 1.0 - done, done
+                self.config,
+                take,
+                adapter_id,
+                f"{name}:{turn}",
+                self.config.samples,
+                1.0 - done,
+                done,
             )
             for candidates in made:
                 pair = choose_pair([one.text for one in candidates], self.config.nearly)
@@ -131,8 +137,8 @@ class BatchMaker:
         """A batch of blind comparisons of two adapters on held-out prompts, made or found.
 
         Each answers each prompt once (again with other samples where more comparisons are wanted
-        than there are prompts). Responses that are word for word alike cannot be told apart and
-        are left out.
+        than there are prompts), at the temperature at which customers are answered. Responses that
+        are word for word alike cannot be told apart and are left out.
 
         Raises:
             TooLittleData: the ledger has no held-out prompts.
@@ -150,13 +156,14 @@ class BatchMaker:
             )
         random.Random("heldout").shuffle(prompts)
         take = [prompts[place % len(prompts)] for place in range(wanted)]
+        answering = replace(self.config, temperature=self.config.blind_temperature)
         sides: dict[str, list[Candidate | None]] = {}
         for number, adapter_id in enumerate((challenger, incumbent)):
             sides[adapter_id] = []
             for start in range(0, len(take), len(prompts)):
                 part = take[start : start + len(prompts)]
                 purpose = f"blind:{start // len(prompts)}"
-                made = self._candidates(part, adapter_id, purpose, 1, 0.5, number / 2)
+                made = self._candidates(answering, part, adapter_id, purpose, 1, 0.5, number / 2)
                 sides[adapter_id] += [candidates[0] if candidates else None for candidates in made]
         pairs, alike, too_long = [], 0, 0
         for one, other in zip(sides[challenger], sides[incumbent], strict=True):
@@ -200,6 +207,7 @@ class BatchMaker:
 
     def _candidates(
         self,
+        config: CandidateConfig,
         prompts: Sequence[Prompt],
         adapter_id: str,
         purpose: str,
@@ -217,7 +225,7 @@ class BatchMaker:
             self.encoder,
             [(prompt.sha256, prompt.messages) for prompt in prompts],
             adapter_id,
-            self.config,
+            config,
             purpose=purpose,
             samples=samples,
             progress=lambda stage, done: self.progress(stage, before + share * done),
@@ -225,19 +233,26 @@ class BatchMaker:
         for part in _chunks(zip(prompts, sampled, strict=True)):
             with self.sessions.begin() as session:
                 made += [
-                    [self._put(session, prompt, adapter_id, one) for one in completions]
+                    [self._put(session, config, prompt, adapter_id, one) for one in completions]
                     for prompt, completions in part
                 ]
         return made
 
-    def _put(self, session: Session, prompt: Prompt, adapter_id: str, one: Completion) -> Candidate:
+    def _put(
+        self,
+        session: Session,
+        config: CandidateConfig,
+        prompt: Prompt,
+        adapter_id: str,
+        one: Completion,
+    ) -> Candidate:
         return put_candidate(
             session,
             prompt_id=prompt.id,
             persona=self.persona,
             adapter_id=adapter_id,
             text=one.text,
-            sampling=self.config.sampling(),
+            sampling=config.sampling(),
             seed=one.seed,
             tokens=one.tokens,
             logprobs=one.logprobs,

@@ -5,6 +5,7 @@ stores what is made here) nor what people like.
 """
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ class CandidateConfig:
     """How candidates are sampled and paired.
 
     Attributes:
-        temperature: of sampling; 0 is greedy.
+        temperature: at which a label pair's responses are sampled; 0 is greedy.
+        blind_temperature: at which adapters answer in a blind comparison: as they answer customers,
+            calmer than where variety is what people should choose from.
         top_p: smallest set of tokens whose probability reaches this; 1 keeps all.
         top_k: keep this many of the likeliest tokens; -1 keeps all.
         max_tokens: most tokens of a completion.
@@ -43,6 +46,7 @@ class CandidateConfig:
     """
 
     temperature: float = 1.0
+    blind_temperature: float = 0.5
     top_p: float = 1.0
     top_k: int = -1
     max_tokens: int = 120
@@ -56,6 +60,7 @@ class CandidateConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range, by name."""
         in_range(self, "temperature", 0.0, 10.0)
+        in_range(self, "blind_temperature", 0.0, 10.0)
         in_range(self, "top_p", 1e-6, 1.0)
         in_range(self, "top_k", -1)
         in_range(self, "samples", 2, 64)
@@ -180,10 +185,10 @@ def _completion(encoder: Encoder, sequence: Any, seed: int) -> Completion:
 
 
 def choose_pair(texts: Sequence[str], nearly: float, *, rank: int = 0) -> tuple[int, int] | None:
-    """The two of several texts that differ most and so teach most, or None where all are alike.
+    """The two of several texts that teach most, or None where all are alike.
 
-    How much two texts differ is measured without knowing what anybody likes: by words that are not
-    shared, by length, by how they end, and by exclamation marks.
+    Those are the two that say the same in the most different manner (`difference`). It is found
+    without knowing what anybody likes.
 
     Args:
         texts: completions of one prompt; empty ones are never chosen.
@@ -201,11 +206,21 @@ def choose_pair(texts: Sequence[str], nearly: float, *, rank: int = 0) -> tuple[
 
 
 def difference(one: str, other: str) -> float:
-    """How differently two texts read, 0 for equal and rarely above 3."""
-    words, other_words = set(one.lower().split()), set(other.lower().split())
-    unshared = len(words ^ other_words) / max(1, len(words) + len(other_words))
+    """How differently two texts say the same, 0 for equal and at most about 2.8.
+
+    Length, ending and exclamation marks tell manners apart. Shared content counts too: where two
+    texts speak of different things, people choose between the things, and nobody learns which
+    manner they like.
+    """
     sizes = sorted((len(one.split()), len(other.split())))
     length = 1 - sizes[0] / max(1, sizes[1])
     ending = float(one.rstrip().endswith("?") != other.rstrip().endswith("?"))
     exclaims = min(abs(one.count("!") - other.count("!")), 3) / 3
-    return unshared + length + 0.5 * ending + 0.5 * exclaims
+    manner = length + 0.5 * ending + 0.5 * exclaims
+    return 0.0 if one == other else manner + 2 * min(shared_content(one, other), 0.4)
+
+
+def shared_content(one: str, other: str) -> float:
+    """Share of the shorter text's long words that the other has too, 0 to 1."""
+    words, others = (set(re.findall(r"\w{4,}", text.lower())) for text in (one, other))
+    return len(words & others) / max(1, min(len(words), len(others)))

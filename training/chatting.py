@@ -52,7 +52,7 @@ def reply(
     adapter_id: str,
     messages: Sequence[Mapping[str, str]],
     *,
-    temperature: float = 0.8,
+    temperature: float = 0.5,
     max_tokens: int = 160,
     seed: int = 0,
     give_up_s: float = GIVE_UP_S,

@@ -155,7 +155,7 @@ def dpo(
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 10),
-    default=0.8,
+    default=0.5,
     show_default=True,
     help="Of sampling; 0 is greedy.",
 )

@@ -142,6 +142,9 @@ def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, wo
     assert done is not None and done.outcome == "done", done
     assert "waits for" in done.message
     assert state_of(ledger) is RoundState.BLIND
+    with ledger.begin() as session:
+        blind = list(session.scalars(select(Candidate).where(Candidate.adapter_id != STARTER)))
+        assert blind and all(one.sampling["temperature"] == 0.5 for one in blind)
     worker.decide()
     assert state_of(ledger) is RoundState.BLIND, "the gate must not peek"
     with ledger.begin() as session:
