@@ -58,6 +58,8 @@ def personaloop() -> None:
     Exit status: 0 done, 1 refused or failed (one clear line on stderr), 2 usage.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    for library in ("httpx", "tinker", "alembic"):  # their routine is not the user's
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def main() -> None:

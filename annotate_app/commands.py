@@ -53,7 +53,6 @@ def serve(port: int, host: str, no_engine: bool, no_worker: bool, database_url: 
     _refuse_taken_port(host, port)
     env = _environment(database_url, host, port)
     os.environ.update(env)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     address = env["PERSONALOOP_URL"]
     children = _children(host, port, env, engine=not no_engine, worker=not no_worker)
     app = children[0]

@@ -24,6 +24,7 @@ from training.candidates import (
     Completion,
     Progress,
     choose_pair,
+    request_seed,
     sample_candidates,
 )
 from training.datums import Encoder
@@ -215,28 +216,62 @@ class BatchMaker:
         share: float,
         before: float = 0.0,
     ) -> list[list[Candidate]]:
-        """Candidates of each prompt, sampled and stored; the same call finds the same again."""
+        """Candidates of each prompt, found where they are stored already, else sampled now."""
         with self.sessions.begin() as session:
+            stored = self._stored(session, config, prompts, adapter_id, purpose, samples)
             adapter = adapters.adapter(session, adapter_id)
             _, model_path = self.service.paths(card_of(adapter))
-        made: list[list[Candidate]] = []
+        missing = [prompt for prompt in prompts if prompt.id not in stored]
         sampled = sample_candidates(
             self.service.sampler(model_path),
             self.encoder,
-            [(prompt.sha256, prompt.messages) for prompt in prompts],
+            [(prompt.sha256, prompt.messages) for prompt in missing],
             adapter_id,
             config,
             purpose=purpose,
             samples=samples,
             progress=lambda stage, done: self.progress(stage, before + share * done),
         )
-        for part in _chunks(zip(prompts, sampled, strict=True)):
+        for part in _chunks(zip(missing, sampled, strict=True)):
             with self.sessions.begin() as session:
-                made += [
-                    [self._put(session, config, prompt, adapter_id, one) for one in completions]
-                    for prompt, completions in part
-                ]
-        return made
+                for prompt, completions in part:
+                    stored[prompt.id] = [
+                        self._put(session, config, prompt, adapter_id, one) for one in completions
+                    ]
+        return [stored[prompt.id] for prompt in prompts]
+
+    def _stored(
+        self,
+        session: Session,
+        config: CandidateConfig,
+        prompts: Sequence[Prompt],
+        adapter_id: str,
+        purpose: str,
+        samples: int,
+    ) -> dict[int, list[Candidate]]:
+        """By prompt id, the candidates of prompts that have all of theirs in the ledger.
+
+        An incumbent answered the same prompts when it was a challenger, and a killed job had begun.
+        """
+        wanted: dict[int, list[int]] = {}
+        for prompt in prompts:
+            first = request_seed(config, adapter_id, prompt.sha256, purpose)
+            wanted[prompt.id] = [first + number for number in range(samples)]
+        known: dict[tuple[int, int | None], Candidate] = {}
+        for part in _chunks(wanted):
+            query = select(Candidate).where(
+                Candidate.prompt_id.in_(part),
+                Candidate.persona_slug == self.persona,
+                Candidate.adapter_id == adapter_id,
+                Candidate.source == "generated",
+                Candidate.seed.in_([seed for prompt in part for seed in wanted[prompt]]),
+            )
+            known.update({(one.prompt_id, one.seed): one for one in session.scalars(query)})
+        return {
+            prompt: [known[prompt, seed] for seed in several]
+            for prompt, several in wanted.items()
+            if all((prompt, seed) in known for seed in several)
+        }
 
     def _put(
         self,

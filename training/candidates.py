@@ -102,12 +102,12 @@ def request_seed(config: CandidateConfig, adapter_id: str, prompt: str, purpose:
     """The seed of a prompt's first sample; sample i has this plus i.
 
     Args:
-        config: has the seed that all of them follow.
+        config: has the seed that all of them follow; asked otherwise, they are other samples.
         adapter_id: who answers.
         prompt: the prompt's hash.
         purpose: what the samples are for, so that two rounds get different ones.
     """
-    told = f"{config.seed}:{adapter_id}:{prompt}:{purpose}"
+    told = f"{config.seed}:{adapter_id}:{prompt}:{purpose}:{sorted(config.sampling().items())}"
     return int(hashlib.sha256(told.encode()).hexdigest()[:7], 16) * 8
 
 

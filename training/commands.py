@@ -4,7 +4,6 @@ Parses options and prints; what is done is in the modules that are called. torch
 imported only inside the commands that need them.
 """
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,6 @@ def generate(
     from training.rounds import adapter_of
     from training.service import open_service
 
-    _quiet()
     settings = load_config(CandidateConfig, config or CONFIGS / "candidates.yaml")
     wanted = comparisons or settings.label_comparisons
     upgrade(database_url)
@@ -231,7 +229,6 @@ def _work(make: Any, *, once: bool, poll: float = 2.0) -> None:
     from training.jobs import Worker
     from training.service import open_service
 
-    _quiet()
     settings = EngineSettings()
     supervisor = EngineSupervisor(settings)
     worker = Worker(make, connect=lambda: open_service(settings))
@@ -267,12 +264,6 @@ def _personas(make: Any, wanted: tuple[str, ...], *, first: bool = False) -> lis
             "no persona has an adapter yet; `personaloop init --sample` registers the shipped ones"
         )
     return [slug for slug in chosen if not (first and slug in labeled)]
-
-
-def _quiet() -> None:
-    """Keep the SDK's and httpx's routine lines out of a command's output."""
-    for name in ("httpx", "tinker", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _bar:

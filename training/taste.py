@@ -9,8 +9,9 @@ Judgments are few, sampled responses are many. From the judged pairs this fits
 with φ of plain features (length, sentences, questions, exclamation marks, order words, frequent
 words …) and a ridge chosen by cross-validation over prompts. Where it predicts judgments that it
 has not seen, it may label pairs of responses that nobody judged: the best against the worst of
-several samples, after "West-of-N" (Pace et al. 2024, arXiv:2401.12086). Where it does not, it says
-so and nothing is labeled. Its weights have names, so a run can tell what it thinks is liked.
+several samples that say the same, after "West-of-N" (Pace et al. 2024, arXiv:2401.12086). Where it
+does not, it says so and nothing is labeled. Its weights have names, so a run can tell what it
+thinks is liked.
 """
 
 import re
@@ -21,10 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.candidates import nearly_same
+from training.candidates import shared_content
 from training.pairs import PreferencePair
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 FOLDS = 5
+SAME = 0.3
+"""Share of common long words from which two responses say the same. A model of style knows nothing
+of content: without this it would call a short wrong answer better than a long right one."""
 WORDS = 80
 """Frequent words that are features of their own."""
 _ORDER = re.compile(r"\b(?:first|then|next|finally|step \d|\d\.)\b", re.IGNORECASE)
@@ -158,11 +163,16 @@ def label_unjudged(
     for prompt, (messages, responses) in sorted(samples.items()):
         ranked = sorted({text: ids for text, ids in responses if text.strip()}.items())
         ranked.sort(key=lambda one: -taste.score(one[0]))
-        for turn in range(len(ranked) // 2):
-            (good, good_ids), (bad, bad_ids) = ranked[turn], ranked[-1 - turn]
+        turn = 0
+        while len(ranked) > 1:
+            good, good_ids = ranked.pop(0)
+            worst = _worst_of_same(good, [text for text, _ in ranked], nearly)
+            if worst is None:
+                continue
+            bad, bad_ids = ranked.pop(worst)
             p = 1 / (1 + np.exp(taste.score(bad) - taste.score(good)))
-            if p < sure or nearly_same(good, bad, threshold=nearly):
-                break
+            if p < sure:
+                continue
             turns += [[] for _ in range(turn + 1 - len(turns))]
             pair = PreferencePair(
                 tuple({"role": m["role"], "content": m["content"]} for m in messages),
@@ -170,7 +180,18 @@ def label_unjudged(
             )
             if pair.key not in judged:
                 turns[turn].append(pair)
+                turn += 1
     return [pair for turn in turns for pair in turn][:most]
+
+
+def _worst_of_same(good: str, ranked: Sequence[str], nearly: float) -> int | None:
+    """Which of the worse responses, best first, is the worst that says the same otherwise."""
+    for place in range(len(ranked) - 1, -1, -1):
+        bad = ranked[place]
+        same = shared_content(good, bad) >= SAME
+        if same and not nearly_same(good, bad, threshold=nearly):
+            return place
+    return None
 
 
 def _bag(text: str) -> list[str]:

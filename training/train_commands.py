@@ -172,16 +172,12 @@ def chat(
     database_url: str | None,
 ) -> None:
     """Talk to a persona in the terminal; an empty line ends it. Nothing is stored."""
-    import logging
-
     from db import adapters
     from db.session import readers, require_current
     from training.chatting import reply
     from training.personas import persona_of
     from training.service import open_service
 
-    for name in ("httpx", "tinker"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     speaker = persona_of(persona)
     require_current(database_url)
     with readers(database_url).begin() as session:

@@ -8,8 +8,8 @@ from training.candidates import choose_pair, difference, shared_content
 
 SHORT = "Restart the router, then connect again!"
 LONG = (
-    "I would be glad to help. Please restart the router, wait for two minutes and then connect your "
-    "device again with the password. Does the connection hold now?"
+    "I would be glad to help. Please restart the router, wait for two minutes and then connect "
+    "your device again with the password. Does the connection hold now?"
 )
 ELSEWHERE = (
     "Your refund was sent to the bank on Friday and arrives within five working days. May I ask "
@@ -22,7 +22,7 @@ def test_two_manners_of_one_answer_are_asked_before_two_answers():
 
 
 def test_responses_that_are_alike_are_not_asked():
-    assert choose_pair([SHORT, SHORT + " ", "restart the router, then connect again!"], 0.85) is None
+    assert choose_pair([SHORT, SHORT + " ", "restart the router then connect"], 0.85) is None
 
 
 def test_an_empty_response_is_never_chosen():

@@ -2,6 +2,7 @@
 
 import importlib
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from db.models import (
     Job,
     JobKind,
     JobState,
+    Prompt,
     Round,
     RoundState,
     Run,
@@ -111,6 +113,33 @@ def test_prompts_too_long_for_the_model_are_left_out_and_counted(ledger, worksho
     with ledger.begin() as session:
         asked = {one.prompt.messages[0]["content"] for one in session.scalars(select(Candidate))}
     assert long[0]["content"] not in asked and len(asked) == 30
+
+
+def test_responses_in_the_ledger_are_found_and_not_sampled_again(ledger, workshop, monkeypatch):
+    from training import batches
+    from training.batches import BatchMaker
+
+    labeled(ledger, workshop)
+    sampled = []
+    real = batches.sample_candidates
+
+    def counted(sampler, encoder, prompts, *args, **kwargs):
+        sampled.append(len(prompts))
+        return real(sampler, encoder, prompts, *args, **kwargs)
+
+    monkeypatch.setattr(batches, "sample_candidates", counted)
+    maker = BatchMaker(ledger, workshop.service(), PERSONA, small_candidates())
+    with ledger.begin() as session:
+        asked = list(session.scalars(select(Prompt).order_by(Prompt.id).limit(6)))
+    settings = small_candidates()
+    first = maker._candidates(settings, asked[:4], STARTER, "twice", 2, 1.0)
+    again = maker._candidates(settings, asked, STARTER, "twice", 2, 1.0)
+    assert sampled == [4, 2]
+    assert [[c.id for c in several] for several in again[:4]] == [
+        [c.id for c in several] for several in first
+    ]
+    maker._candidates(replace(settings, temperature=0.3), asked, STARTER, "twice", 2, 1.0)
+    assert sampled == [4, 2, 6], "samples at another temperature are other samples"
 
 
 def test_candidates_can_be_made_again_from_their_seed(ledger, workshop):
