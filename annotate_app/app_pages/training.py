@@ -30,6 +30,9 @@ QUANTITIES = {
     "margin": ("Reward margin", False, 0.0),
 }
 
+FEW = 20
+"""Fewer new judgments are rarely news beside a comparison under way."""
+
 require("admin")
 names = work_queries.personas()
 
@@ -39,8 +42,8 @@ def name_of(persona: str | None) -> str:
     return names.get(persona or "", persona or "everything")
 
 
-def headline(jobs, usable) -> str:
-    """The finding: what runs, or who is ready."""
+def headline(jobs, usable, waits: dict[str, str]) -> str:
+    """The finding: what runs, who is ready, or whose new adapter is being compared."""
     running = [job for job in jobs if job.state == "running"]
     if running:
         job = running[0]
@@ -48,7 +51,10 @@ def headline(jobs, usable) -> str:
         return f"{said}: {findings.percent(job.progress)} done"
     if any(job.state == "queued" for job in jobs):
         return "A job waits for a worker"
-    ready = usable[usable["new"] > 0].sort_values("new", ascending=False)
+    free = ~usable["persona"].isin(list(waits))
+    ready = usable[free & (usable["new"] > 0)].sort_values("new", ascending=False)
+    if waits and (ready["new"] < FEW).all():
+        return f"{name_of(next(iter(waits)))} has a new adapter that is being compared blind"
     if len(ready):
         row = ready.iloc[0]
         return (
@@ -182,7 +188,7 @@ def blind_under_way() -> dict[str, str]:
     return waits
 
 
-def readiness(usable, jobs) -> None:
+def readiness(usable, jobs, waits: dict[str, str]) -> None:
     """Who has judgments to learn from, each with its button."""
     st.subheader("Ready to learn", anchor=False)
     busy = {job.persona for job in jobs if job.live and job.kind == "retrain"}
@@ -192,7 +198,6 @@ def readiness(usable, jobs) -> None:
         for view in work_queries.rounds()
         if view.state != "labeling" or view.label_batch is not None
     }
-    waits = blind_under_way()
     slugs = list(names)
     if not slugs:
         panels.empty("No persona yet", "Set up the sample personas.", "personaloop init --sample")
@@ -317,7 +322,8 @@ def body() -> None:
     if any(job.live for job in jobs) != started_live:
         st.rerun()
     usable = queries.usable_pairs()
-    panels.opening("Training", headline(jobs, usable))
+    waits = blind_under_way()
+    panels.opening("Training", headline(jobs, usable, waits))
     panels.data_line(
         int(usable["judged"].sum()),
         queries.totals().at,
@@ -330,7 +336,7 @@ def body() -> None:
     live = [job for job in jobs if job.live]
     for job in live:
         live_job(job)
-    readiness(usable, jobs)
+    readiness(usable, jobs, waits)
     history(jobs)
 
 

@@ -119,6 +119,11 @@ def test_customer_noise_never_changes_the_product_name(bank):
         assert text.count("{product}") == 1
 
 
+def test_a_phrasing_of_nothing_but_punctuation_is_never_stripped_to_nothing():
+    rng = random.Random(1)
+    assert all(augment.vary("...", rng) for _ in range(500))
+
+
 def test_pseudo_names_come_with_digits_lower_case_and_two_words():
     names = [pseudo_name(random.Random(n)) for n in range(400)]
     assert any(re.search(r"[A-Z][a-z]+ \d", name) for name in names)

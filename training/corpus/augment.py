@@ -219,6 +219,7 @@ def vary(
     """
     if rng.random() > strength * 0.92:
         return text
+    phrasing = text
     text = synonyms(text, rng)
     if rng.random() < 0.08 and text.count(" ") > 3:
         text = keywords(text, rng)
@@ -241,4 +242,4 @@ def vary(
         text = re.sub(r"[,.!?;:'-](?=\s|$)", "", text)
     elif style < 0.44:
         text = text.rstrip(".!?") + rng.choice(("!!", "??", "...", "!!!", " :(", "?!"))
-    return text
+    return text if text.strip() else phrasing  # “...” is nothing but punctuation
