@@ -47,7 +47,7 @@ ON_LEDGER = "on-"
 @click.option(
     "--blind",
     type=click.IntRange(10, 1000),
-    default=240,
+    default=300,
     show_default=True,
     help="Blind comparisons on held-out prompts at the end of a round, at most.",
 )

@@ -27,7 +27,7 @@ from training.pairs import PreferencePair
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 FOLDS = 5
-SAME = 0.3
+SAME = 0.15
 """Share of common long words from which two responses say the same. A model of style knows nothing
 of content: without this it would call a short wrong answer better than a long right one."""
 WORDS = 80

@@ -50,7 +50,9 @@ def _bind(settings: EngineSettings) -> socket.socket:
     ports = [settings.prefer_port] if settings.prefer_port and not settings.port else []
     problem = None
     for port in [*ports, settings.port]:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sends small packets at once only on sockets that are named as TCP; otherwise every
+        # answer waits some 40 ms for the other side's acknowledgement.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((settings.host, port))

@@ -1,6 +1,7 @@
 """The command, ``connect()`` and the supervisor."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -230,3 +231,14 @@ def test_a_supervised_engine_ends_with_its_supervisor(settings, no_hosted):
     finally:
         process.kill()
         end(settings)
+
+
+def test_answers_are_sent_at_once_and_wait_for_no_acknowledgement(tmp_path):
+    from training.engine.serve import _bind
+
+    sock = _bind(EngineSettings(state_dir=tmp_path))
+    try:
+        # What asyncio looks at before it switches Nagle's algorithm off for a connection.
+        assert sock.proto == socket.IPPROTO_TCP
+    finally:
+        sock.close()
