@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import streamlit as st
+import yaml
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -40,7 +41,7 @@ from db.models import (
     Snapshot,
 )
 from db.session import readers
-from db.settings import database_url
+from db.settings import REPOSITORY, database_url
 
 BRIEF = 2.0
 """Seconds that a read of moving state is kept."""
@@ -388,3 +389,10 @@ def _people(url: str) -> list[PersonView]:
 def _lineage(url: str, adapter_id: str) -> dict[str, Any]:
     del url
     return read(lambda session: adapter_verbs.lineage(session, adapter_id))
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def minimum_pairs() -> int:
+    """How many pairs a retraining wants at least, as its configuration says."""
+    told = yaml.safe_load((REPOSITORY / "configs" / "dpo.yaml").read_text(encoding="utf-8"))
+    return int(told["minimum_pairs"])

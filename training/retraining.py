@@ -233,8 +233,8 @@ class Retraining:
                 current.run_id = begun.run_id
                 current.state = RoundState.BLIND
         return (
-            f"{begun.adapter_id} was trained and waits for {made.comparisons} blind comparisons "
-            f"with {begun.reference_id}"
+            f"{begun.adapter_id} was trained; {made.comparisons} blind comparisons with "
+            f"{begun.reference_id} decide on it"
             + (
                 f". SIMULATED: {begun.simulated} judgments that it learned from were made by no "
                 "person."

@@ -30,10 +30,8 @@ QUANTITIES = {
     "margin": ("Reward margin", False, 0.0),
 }
 
-FEW = 20
-"""Fewer new judgments are rarely news beside a comparison under way."""
-
 require("admin")
+WANTED = work_queries.minimum_pairs()
 names = work_queries.personas()
 
 
@@ -53,14 +51,19 @@ def headline(jobs, usable, waits: dict[str, str]) -> str:
         return "A job waits for a worker"
     free = ~usable["persona"].isin(list(waits))
     ready = usable[free & (usable["new"] > 0)].sort_values("new", ascending=False)
-    if waits and (ready["new"] < FEW).all():
+    enough = ready[ready["new"] >= WANTED]
+    if waits and not len(enough):
         return f"{name_of(next(iter(waits)))} has a new adapter that is being compared blind"
+    if len(enough):
+        row = enough.iloc[0]
+        new = many(int(row["new"]), "new decided judgment")
+        return f"{name_of(row['persona'])} can be retrained: {new}"
     if len(ready):
         row = ready.iloc[0]
-        return (
-            f"{name_of(row['persona'])} can be retrained:"
-            f" {many(int(row['new']), 'new decided judgment')}"
-        )
+        new = many(int(row["new"]), "new decided judgment")
+        return f"{name_of(row['persona'])} has {new}; a retraining wants {WANTED}"
+    if (usable["decided"] > 0).any():
+        return "Everything judged so far is trained on: judge more pairs for the next round"
     return "Nothing to train on yet: judge some pairs first"
 
 
@@ -254,7 +257,7 @@ def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
     buttons.button(
         f"Retrain {name_of(slug)}",
         key=f"retrain-{slug}",
-        type="primary" if new and not busy and not waits else "secondary",
+        type="primary" if new >= WANTED and not busy and not waits else "secondary",
         disabled=busy or bool(waits) or row is None or not int(row["decided"]),
         on_click=retrain,
         args=(slug,),
@@ -266,6 +269,8 @@ def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
         panels.quiet(waits)
     elif row is not None and int(row["decided"]) and not new:
         panels.quiet("Nothing new since the last retraining. Judge some more pairs first.")
+    elif 0 < new < WANTED:
+        panels.quiet(f"A retraining wants {WANTED} decided judgments: judge {WANTED - new} more.")
     return buttons
 
 

@@ -236,9 +236,9 @@ def test_the_whole_round_from_pairs_to_rollback(place: Place, screenshots: Path)
         operator.get_by_text(re.compile("^(Loss|Held-out loss) (fell|rose|stayed)"))
     ).to_be_visible(timeout=MINUTES_TO_TRAIN * 60_000)
     picture(operator, screenshots / "training-live.png")
-    expect(operator.get_by_text(re.compile("waits for 1[0-4] blind comparisons"))).to_be_visible(
-        timeout=MINUTES_TO_TRAIN * 60_000
-    )
+    expect(
+        operator.get_by_text(re.compile("1[0-4] blind comparisons with .* decide on it"))
+    ).to_be_visible(timeout=MINUTES_TO_TRAIN * 60_000)
 
     # the blind comparison, judged by keyboard, always for the new one
     challenger = _challenger(database)

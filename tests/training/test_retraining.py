@@ -169,7 +169,7 @@ def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, wo
     worker = worker_of(ledger, workshop)
     done = worker.step()
     assert done is not None and done.outcome == "done", done
-    assert "waits for" in done.message
+    assert "decide on it" in done.message
     assert state_of(ledger) is RoundState.BLIND
     with ledger.begin() as session:
         blind = list(session.scalars(select(Candidate).where(Candidate.adapter_id != STARTER)))
