@@ -1,14 +1,15 @@
 """The analyst's and operator's pages on empty, small, disconnected, simulated and hostile data."""
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import training.engine  # noqa: F401 - AppTest puts app_pages/ first, where training.py is a page
+from annotate_app import queries, work_queries
 from annotate_app import session as app_session
-from annotate_app import work_queries
 from db.models import AnnotatorKind, Role
 from db.session import close_database, sessions, upgrade
 from tests.annotate_app import seeding
@@ -183,6 +184,26 @@ def test_a_persona_whose_challenger_is_still_compared_has_to_wait(ledger):
     page = show("training")
     assert page.button(key="retrain-playful_sidekick").disabled
     assert "after that decision" in words(page)
+    assert "can be retrained" not in finding(page)
+
+
+def test_too_few_judgments_for_a_retraining_are_said_before_the_button_is_pressed(
+    ledger, monkeypatch
+):
+    with ledger.begin() as session:
+        seeding.seed_world(session, rounds=0)
+        who = seeding.people(session, 3, 0)
+        slug, start = "playful_sidekick", "playful_sidekick-sft-v1"
+        now = seeding.utcnow()
+        batch = seeding.open_batch(session, "more", "label", slug, now)
+        seeding.ask(session, Random(7), batch, slug, [start, start], 12, who, {start: 0.0}, now)
+    row = queries.usable_pairs().set_index("persona").loc["playful_sidekick"]
+    new = int(row["new"])
+    assert new > 0
+    monkeypatch.setattr(work_queries, "minimum_pairs", lambda: new + 3)
+    assert "judge 3 more" in words(show("training"))
+    monkeypatch.setattr(work_queries, "minimum_pairs", lambda: 1)
+    assert "can be retrained" in finding(show("training"))
 
 
 def test_retrain_button_queues_a_job_and_says_so(ledger):
