@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.settings import REPOSITORY, adapter_roots, outputs_dir
 from training.errors import AdapterDamaged, AdapterMissing
+
+if TYPE_CHECKING:
+    from db.models import Adapter
 
 WEIGHTS, PEFT_CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "adapter.json"
 _SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9])?")
@@ -278,3 +281,8 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def card_of(adapter: "Adapter") -> AdapterCard:
+    """The card of an adapter that the ledger knows, from its folder."""
+    return read_card(find_adapter(adapter.persona_slug or "", adapter.id))

@@ -1,40 +1,29 @@
 """Label and blind batches: candidates made, stored and asked, each exactly once.
 
-Knows the ledger and candidates. Does not know judgments or training. Candidates are stored as they
-come; a batch appears with all its comparisons in one transaction, so that whatever dies in between
+Knows the ledger and which candidates are worth comparing. Does not know judgments or training. A
+batch appears with all its comparisons in one transaction, so that whatever dies in between
 is simply done again.
 """
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, batches
-from db.candidates import nearly_same, put_candidate
-from db.models import Adapter, Batch, BatchKind, Candidate, Comparison, Prompt
+from db import batches
+from db.candidates import nearly_same
+from db.models import Batch, BatchKind, Candidate, Comparison, Prompt
 from db.prompts import prompts as prompts_of
-from training.adapters import find_adapter, read_card
-from training.candidates import (
-    CandidateConfig,
-    Completion,
-    Progress,
-    choose_pair,
-    request_seed,
-    sample_candidates,
-)
-from training.datums import Encoder
+from training.candidates import CandidateConfig, Progress, choose_pair
 from training.errors import TooLittleData
-from training.personas import persona_of
+from training.responses import Responses
 from training.service import Service
 
 Sessions = sessionmaker[Session]
-CHUNK = 32
-"""Prompts whose candidates are stored in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +59,7 @@ class BatchMaker:
         self.service = service
         self.persona = persona
         self.config = config
-        self.progress = progress
-        self.encoder = Encoder(service, persona_of(persona))
+        self.responses = Responses(sessions, service, persona, progress)
 
     def label_batch(self, name: str, adapter_id: str, wanted: int | None = None) -> Made:
         """A batch of comparisons of the adapter with itself, made or found by its name.
@@ -106,7 +94,7 @@ class BatchMaker:
             take = prompts[place : place + max(8, wanted - len(chosen))]
             taken += len(take)
             done = len(chosen) / wanted
-            made = self._candidates(
+            made = self.responses.of(
                 self.config,
                 take,
                 adapter_id,
@@ -164,7 +152,7 @@ class BatchMaker:
             for start in range(0, len(take), len(prompts)):
                 part = take[start : start + len(prompts)]
                 purpose = f"blind:{start // len(prompts)}"
-                made = self._candidates(answering, part, adapter_id, purpose, 1, 0.5, number / 2)
+                made = self.responses.of(answering, part, adapter_id, purpose, 1, 0.5, number / 2)
                 sides[adapter_id] += [candidates[0] if candidates else None for candidates in made]
         pairs, alike, too_long = [], 0, 0
         for one, other in zip(sides[challenger], sides[incumbent], strict=True):
@@ -205,94 +193,6 @@ class BatchMaker:
         order = prompts_of(session, split="loop")
         random.Random(f"{self.config.seed}:{name}").shuffle(order)
         return sorted(order, key=lambda prompt: asked.get(prompt.id, 0))
-
-    def _candidates(
-        self,
-        config: CandidateConfig,
-        prompts: Sequence[Prompt],
-        adapter_id: str,
-        purpose: str,
-        samples: int,
-        share: float,
-        before: float = 0.0,
-    ) -> list[list[Candidate]]:
-        """Candidates of each prompt, found where they are stored already, else sampled now."""
-        with self.sessions.begin() as session:
-            stored = self._stored(session, config, prompts, adapter_id, purpose, samples)
-            adapter = adapters.adapter(session, adapter_id)
-            _, model_path = self.service.paths(card_of(adapter))
-        missing = [prompt for prompt in prompts if prompt.id not in stored]
-        sampled = sample_candidates(
-            self.service.sampler(model_path),
-            self.encoder,
-            [(prompt.sha256, prompt.messages) for prompt in missing],
-            adapter_id,
-            config,
-            purpose=purpose,
-            samples=samples,
-            progress=lambda stage, done: self.progress(stage, before + share * done),
-        )
-        for part in _chunks(zip(missing, sampled, strict=True)):
-            with self.sessions.begin() as session:
-                for prompt, completions in part:
-                    stored[prompt.id] = [
-                        self._put(session, config, prompt, adapter_id, one) for one in completions
-                    ]
-        return [stored[prompt.id] for prompt in prompts]
-
-    def _stored(
-        self,
-        session: Session,
-        config: CandidateConfig,
-        prompts: Sequence[Prompt],
-        adapter_id: str,
-        purpose: str,
-        samples: int,
-    ) -> dict[int, list[Candidate]]:
-        """By prompt id, the candidates of prompts that have all of theirs in the ledger.
-
-        An incumbent answered the same prompts when it was a challenger, and a killed job had begun.
-        """
-        wanted: dict[int, list[int]] = {}
-        for prompt in prompts:
-            first = request_seed(config, adapter_id, prompt.sha256, purpose)
-            wanted[prompt.id] = [first + number for number in range(samples)]
-        known: dict[tuple[int, int | None], Candidate] = {}
-        for part in _chunks(wanted):
-            query = select(Candidate).where(
-                Candidate.prompt_id.in_(part),
-                Candidate.persona_slug == self.persona,
-                Candidate.adapter_id == adapter_id,
-                Candidate.source == "generated",
-                Candidate.seed.in_([seed for prompt in part for seed in wanted[prompt]]),
-            )
-            known.update({(one.prompt_id, one.seed): one for one in session.scalars(query)})
-        return {
-            prompt: [known[prompt, seed] for seed in several]
-            for prompt, several in wanted.items()
-            if all((prompt, seed) in known for seed in several)
-        }
-
-    def _put(
-        self,
-        session: Session,
-        config: CandidateConfig,
-        prompt: Prompt,
-        adapter_id: str,
-        one: Completion,
-    ) -> Candidate:
-        return put_candidate(
-            session,
-            prompt_id=prompt.id,
-            persona=self.persona,
-            adapter_id=adapter_id,
-            text=one.text,
-            sampling=config.sampling(),
-            seed=one.seed,
-            tokens=one.tokens,
-            logprobs=one.logprobs,
-            stop_reason=one.stop_reason,
-        )
 
     def _ask(
         self,
@@ -337,23 +237,7 @@ def batch_name(text: str) -> str:
     return f"{text[:147]} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def card_of(adapter: Adapter) -> Any:
-    """The card of an adapter that the ledger knows, from its folder."""
-    return read_card(find_adapter(adapter.persona_slug or "", adapter.id))
-
-
 def _shuffled(pairs: Sequence[Any], name: str) -> list[Any]:
     order = list(pairs)
     random.Random(hashlib.sha256(name.encode()).hexdigest()).shuffle(order)
     return order
-
-
-def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
-    part: list[Any] = []
-    for item in items:
-        part.append(item)
-        if len(part) == CHUNK:
-            yield part
-            part = []
-    if part:
-        yield part

@@ -10,8 +10,7 @@ from typing import Any
 
 from db.models import Adapter
 from db.settings import REPOSITORY
-from training.adapters import AdapterCard
-from training.batches import card_of
+from training.adapters import AdapterCard, card_of
 from training.candidates import Progress
 from training.datums import EncodedPair, Encoder, persona_rows
 from training.dpo import DPOData, Reference, identity_of, train_dpo

@@ -116,29 +116,29 @@ def test_prompts_too_long_for_the_model_are_left_out_and_counted(ledger, worksho
 
 
 def test_responses_in_the_ledger_are_found_and_not_sampled_again(ledger, workshop, monkeypatch):
-    from training import batches
-    from training.batches import BatchMaker
+    from training import responses
+    from training.responses import Responses
 
     labeled(ledger, workshop)
     sampled = []
-    real = batches.sample_candidates
+    real = responses.sample_candidates
 
     def counted(sampler, encoder, prompts, *args, **kwargs):
         sampled.append(len(prompts))
         return real(sampler, encoder, prompts, *args, **kwargs)
 
-    monkeypatch.setattr(batches, "sample_candidates", counted)
-    maker = BatchMaker(ledger, workshop.service(), PERSONA, small_candidates())
+    monkeypatch.setattr(responses, "sample_candidates", counted)
+    found = Responses(ledger, workshop.service(), PERSONA)
     with ledger.begin() as session:
         asked = list(session.scalars(select(Prompt).order_by(Prompt.id).limit(6)))
     settings = small_candidates()
-    first = maker._candidates(settings, asked[:4], STARTER, "twice", 2, 1.0)
-    again = maker._candidates(settings, asked, STARTER, "twice", 2, 1.0)
+    first = found.of(settings, asked[:4], STARTER, "twice", 2)
+    again = found.of(settings, asked, STARTER, "twice", 2)
     assert sampled == [4, 2]
     assert [[c.id for c in several] for several in again[:4]] == [
         [c.id for c in several] for several in first
     ]
-    maker._candidates(replace(settings, temperature=0.3), asked, STARTER, "twice", 2, 1.0)
+    found.of(replace(settings, temperature=0.3), asked, STARTER, "twice", 2)
     assert sampled == [4, 2, 6], "samples at another temperature are other samples"
 
 
@@ -217,7 +217,7 @@ STAGES = [
     "training.retraining:train_adapter",
     "training.retraining:adapters.put_adapter",
     "training.batches:batches.open_batch",
-    "training.batches:put_candidate",
+    "training.responses:put_candidate",
     "training.jobs:jobs.finish",
 ]
 
