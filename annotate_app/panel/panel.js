@@ -21,19 +21,19 @@ class Panel {
     this.onOutside = (event) => {
       if (!event.target.closest || !event.target.closest(".pl-menu")) this.menu(false);
     };
-    document.addEventListener("keydown", this.onKey);
-    document.addEventListener("pointerdown", this.onOutside);
     root.addEventListener("click", (event) => this.click(event));
     root.addEventListener("input", () => this.saveDraft());
     root.addEventListener("change", () => this.saveDraft());
   }
 
-  leave() {
+  join() {  // again and again is fine: the page may leave a panel and come back to it
+    document.addEventListener("keydown", this.onKey);
+    document.addEventListener("pointerdown", this.onOutside);
+  }
+
+  leave() {  // its timers go on: what was pressed is still to be sent if the panel comes back
     document.removeEventListener("keydown", this.onKey);
     document.removeEventListener("pointerdown", this.onOutside);
-    clearTimeout(this.resend);
-    clearTimeout(this.waiting);
-    clearTimeout(this.resting);
   }
 
   $(selector) { return this.root.querySelector(selector); }
@@ -387,6 +387,7 @@ export default function (component) {
   if (!root.panel) root.panel = new Panel(root);
   const panel = root.panel;
   panel.send = (answer) => component.setTriggerValue("answer", answer);
+  panel.join();
   panel.receive(component.data);
   return () => panel.leave();
 }
