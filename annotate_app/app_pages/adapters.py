@@ -219,3 +219,15 @@ for start in range(0, len(order), 2):
     for column, slug in zip(st.columns(2, gap="medium"), order[start : start + 2], strict=False):
         with column, st.container(border=True):
             card(slug)
+
+
+@st.fragment(run_every=3)
+def look_again() -> None:
+    """Show what the gate decided as soon as it has."""
+    require("admin")
+    if (work_queries.rounds(), work_queries.incumbents()) != (rounds, answering):
+        st.rerun(scope="app")
+
+
+if undecided:
+    look_again()
