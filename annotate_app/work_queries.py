@@ -393,6 +393,9 @@ def _lineage(url: str, adapter_id: str) -> dict[str, Any]:
 
 @st.cache_data(ttl=60, show_spinner=False)
 def minimum_pairs() -> int:
-    """How many pairs a retraining wants at least, as its configuration says."""
+    """How many pairs a retraining wants at least, as its configuration says.
+
+    1 where it does not say: then the job itself tells what it wants.
+    """
     told = yaml.safe_load((REPOSITORY / "configs" / "dpo.yaml").read_text(encoding="utf-8"))
-    return int(told["minimum_pairs"])
+    return int((told or {}).get("minimum_pairs", 1))

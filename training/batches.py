@@ -64,8 +64,8 @@ class BatchMaker:
     def label_batch(self, name: str, adapter_id: str, wanted: int | None = None) -> Made:
         """A batch of comparisons of the adapter with itself, made or found by its name.
 
-        Of several samples a prompt the two that differ most are asked. Prompts that were asked
-        least so far come first.
+        Of several samples a prompt the two that say the same in the most different manner are
+        asked. Prompts that were asked least so far come first.
 
         Args:
             name: unique.
