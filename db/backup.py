@@ -103,7 +103,9 @@ def put_back(url: str | None, file: Path, *, force: bool = False) -> Restored:
                     f"{file} is a backup of a SQLite ledger; for PostgreSQL back that ledger up to"
                     " a .jsonl file and restore this"
                 )
-            return Restored(*load_postgres(ledger_url(url), plain, _stamp()))
+            loaded = load_postgres(ledger_url(url), plain, _stamp())
+            upgrade(url)
+            return Restored(*loaded)
         fresh = target.with_name(f".{target.name}.restoring-{os.getpid()}")
         try:
             if is_sqlite:

@@ -174,14 +174,24 @@ def restore(file: Path, force: bool, database_url: str | None) -> None:
     is_flag=True,
     help="Only compare the migrations with the models (needs no database).",
 )
+@click.option(
+    "--rebuild-blocks",
+    is_flag=True,
+    help="First make the blocks that reports read anew from the judgments.",
+)
 @database_option
-def doctor(migrations: bool, database_url: str | None) -> None:
-    """Check the ledger and what lies around it; changes nothing.
+def doctor(migrations: bool, rebuild_blocks: bool, database_url: str | None) -> None:
+    """Check the ledger and what lies around it; changes nothing unless asked to.
 
-    Integrity and foreign keys, seats against leases and judgments, which judgments stand, adapter
-    files against their checksums, file modes of secrets, migrations against models. Exit status 1
-    when something is wrong.
+    Integrity and foreign keys, seats against leases and judgments, which judgments stand, the
+    blocks that reports read against the judgments, adapter files against their checksums, file
+    modes of secrets, migrations against models. Exit status 1 when something is wrong.
     """
+    if rebuild_blocks:
+        from db import blocks
+
+        with sessions(database_url).begin() as session:
+            click.echo(f"{blocks.rebuild(session)} blocks made again")
     from db.doctor import examine, migration_findings
 
     findings = migration_findings() if migrations else examine(database_url)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, not_, or_, select, text
 from sqlalchemy.orm import Session
 
+from db import blocks
 from db.errors import LedgerError
 from db.migrations.run import drift
 from db.models import (
@@ -67,6 +68,7 @@ def examine(url: str | None) -> list[Finding]:
         findings.extend(_append_only(session))
         findings.extend(_seats(session))
         findings.extend(_judgments(session))
+        findings.extend(_blocks(session))
         findings.extend(_adapters(session))
     findings.extend(_modes(path))
     return findings
@@ -164,6 +166,15 @@ def _judgments(session: Session) -> Iterator[Finding]:
         .having(func.count() > 1),
         "comparisons with two standing judgments by one annotator",
     )
+
+
+def _blocks(session: Session) -> Iterator[Finding]:
+    wrong = list(blocks.verify(session))
+    for each in wrong[:5]:
+        yield Finding(False, f"{each}; make them again: `personaloop doctor --rebuild-blocks`")
+    if not wrong:
+        last = blocks.last_sealed(session)
+        yield Finding(True, f"the blocks of judgments up to {last} say what their rows say")
 
 
 def _adapters(session: Session) -> Iterator[Finding]:

@@ -30,12 +30,14 @@ from sqlalchemy.pool import NullPool
 
 from db.clock import UTCDateTime, utcnow
 from db.errors import LedgerError, Refused
-from db.migrations.run import revisions, upgrade_to_head
+from db.migrations.run import known_revisions, revisions, upgrade_to, upgrade_to_head
 from db.models import Base
 from db.session import close_database, open_database
 from db.writing import packed_if_named, write_atomically
 
 FORMAT = "personaloop ledger 1"
+DERIVED = ("judgment_block",)
+"""Tables that are made of the others, and made again after loading."""
 CHUNK = 500
 
 
@@ -73,9 +75,10 @@ def load_sqlite(fresh: Path, dump: Path) -> int:
     url = f"sqlite:///{fresh}"
     try:
         engine = open_database(url)
-        upgrade_to_head(engine)
+        upgrade_to(engine, _revision(dump))
         with engine.begin() as connection:
-            judgments = _load(connection, dump, revisions(engine)[1])
+            judgments = _load(connection, dump)
+        upgrade_to_head(engine)
         with engine.connect() as connection:
             connection.commit()
             raw: Any = connection.connection.driver_connection
@@ -111,10 +114,11 @@ def load_postgres(url: URL, dump: Path, stamp: str) -> tuple[int, str | None]:
         url, poolclass=NullPool, connect_args={"options": f"-csearch_path={staging}"}
     )
     try:
-        upgrade_to_head(loading)
+        upgrade_to(loading, _revision(dump))
         with loading.begin() as connection:
-            judgments = _load(connection, dump, revisions(loading)[1])
+            judgments = _load(connection, dump)
             _set_sequences(connection)
+        upgrade_to_head(loading)
     except BaseException:
         with engine.begin() as connection:
             connection.execute(text(f"DROP SCHEMA {staging} CASCADE"))
@@ -135,6 +139,8 @@ def _dump(connection: Connection, stream: IO[bytes], head: str) -> int:
     header = {"format": FORMAT, "revision": head, "created": utcnow().isoformat()}
     stream.write((json.dumps(header) + "\n").encode())
     for table in Base.metadata.sorted_tables:
+        if table.name in DERIVED:
+            continue
         query = select(table).order_by(*table.primary_key.columns)
         for row in connection.execution_options(yield_per=1000).execute(query).mappings():
             values = {column.name: _plain(row[column.name]) for column in table.columns}
@@ -146,12 +152,12 @@ def _dump(connection: Connection, stream: IO[bytes], head: str) -> int:
     return judgments
 
 
-def _load(connection: Connection, dump: Path, head: str) -> int:
+def _load(connection: Connection, dump: Path) -> int:
     tables = {table.name: table for table in Base.metadata.sorted_tables}
     made_by: dict[str, int] = {}
     judgments = 0
     try:
-        for name, rows in _chunks(dump, head):
+        for name, rows in _chunks(dump):
             table = tables[name]
             values = [_typed(table, row) for row in rows]
             if name == "adapter":  # its run comes after it, and that run names it
@@ -170,20 +176,35 @@ def _load(connection: Connection, dump: Path, head: str) -> int:
     return judgments
 
 
-def _chunks(dump: Path, head: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Rows of one table after the other, at most CHUNK at a time; checks header and end."""
+def _revision(dump: Path) -> str:
+    """The revision that a dump was written at.
+
+    Raises:
+        LedgerError: It is no dump, or a newer PersonaLoop's.
+    """
+    with dump.open(encoding="utf-8") as lines:
+        try:
+            header: Any = json.loads(lines.readline() or "null")
+        except ValueError:
+            header = None
+    if not isinstance(header, dict) or cast("Any", header).get("format") != FORMAT:
+        raise LedgerError(f"{dump.name}: is not a ledger's backup")
+    revision = str(cast("Any", header).get("revision"))
+    if revision not in known_revisions():
+        raise LedgerError(
+            f"{dump.name}: was written at revision {revision}, which this code does not know:"
+            " update the code first"
+        )
+    return revision
+
+
+def _chunks(dump: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Rows of one table after the other, at most CHUNK at a time; checks the end."""
     rows = 0
     name, gathered = "", list[dict[str, Any]]()
     ended = False
     with dump.open(encoding="utf-8") as lines:
-        header = json.loads(lines.readline() or "null")
-        if not isinstance(header, dict) or cast("Any", header).get("format") != FORMAT:
-            raise LedgerError(f"{dump.name}: is not a ledger's backup")
-        if cast("Any", header).get("revision") != head:
-            raise LedgerError(
-                f"{dump.name}: was written at revision {cast('Any', header).get('revision')},"
-                f" this code is at {head}; use the PersonaLoop that wrote it"
-            )
+        lines.readline()
         for line in lines:
             value = json.loads(line)
             if isinstance(value, dict):
@@ -213,7 +234,7 @@ def _plain(value: Any) -> Any:
 def _typed(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     typed = dict(row)
     for column in table.columns:
-        value = typed[column.name]
+        value = typed.get(column.name)
         if value is None:
             continue
         if isinstance(column.type, UTCDateTime):

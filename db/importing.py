@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from db import blocks
 from db.batches import SWAPPED
 from db.clock import utcnow
 from db.errors import ImportRefused, Refused
@@ -236,6 +237,7 @@ def _add_judgments(
         if each.retracted
     )
     session.flush()
+    blocks.seal(session, None)
 
 
 def _annotators(session: Session, judged: list[Judged]) -> dict[str, Annotator]:

@@ -1,23 +1,32 @@
-"""Standing judgments as one table, and their counts. Reads only; statistics are elsewhere."""
+"""The judgments that stand, under a filter: as columns for statistics, or as one table.
 
+Reads only. Judgments come from ``db.blocks`` and their young rows; who judged and where is added
+from the small tables. Statistics are elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
-from sqlalchemy import Select, String, func, select, type_coerce
-from sqlalchemy.orm import Session, aliased
+from numpy.typing import NDArray
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
 
+from db import blocks
 from db.models import (
     Annotator,
     AnnotatorKind,
     Batch,
     BatchKind,
-    Candidate,
     Comparison,
     Judgment,
     Retraction,
     Round,
+    Verdict,
 )
+from preference.report_input import Columns
 
 COLUMNS = (
     "item_a",
@@ -37,16 +46,13 @@ COLUMNS = (
     "judgment",
     "created_at",
 )
-DTYPES = {
-    "strength": "Int64",
-    "round": "Int64",
-    "placement": "int64",
-    "weight": "float64",
-    "comparison": "int64",
-    "judgment": "int64",
-    "prompt": "int64",
-    "created_at": "datetime64[us, UTC]",
-}
+NOBODY = "(none)"
+"""The label of judgments without a persona."""
+_NO_ROUND = 0
+_SMALL_ID = 1 << 22
+
+pandas: Any = pd
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,107 @@ class Counts:
     comparisons: int
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The small tables that standing judgments point into, as of one moment.
+
+    Attributes:
+        annotators: id to name.
+        kinds: annotator's id to kind.
+        batches: id to name.
+        batch_kinds: batch's id to kind.
+        rounds: batch's id to the number of its round, where it has one.
+    """
+
+    annotators: Mapping[int, str]
+    kinds: Mapping[int, str]
+    batches: Mapping[int, str]
+    batch_kinds: Mapping[int, str]
+    rounds: Mapping[int, int]
+
+
+def tables(session: Session) -> Tables:
+    """Annotators, batches and rounds."""
+    people = session.execute(select(Annotator.id, Annotator.name, Annotator.kind)).all()
+    batches: Sequence[Any] = session.execute(
+        select(Batch.id, Batch.name, Batch.kind, func.coalesce(Round.number, Batch.round_number))
+        .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
+        .order_by(Batch.id)
+    ).all()
+    return Tables(
+        annotators={row[0]: row[1] for row in people},
+        kinds={row[0]: row[2].value for row in people},
+        batches={row[0]: row[1] for row in batches},
+        batch_kinds={row[0]: row[2].value for row in batches},
+        rounds={row[0]: row[3] for row in batches if row[3] is not None},
+    )
+
+
+def chosen(
+    packed: blocks.Packed,
+    known: Tables,
+    *,
+    persona: str | None = None,
+    round: int | None = None,
+    batch_kind: BatchKind | str | None = None,
+    include_simulated: bool = True,
+) -> blocks.Packed:
+    """The judgments that a filter leaves.
+
+    Args:
+        packed: Standing judgments.
+        known: The tables they point into.
+        persona: Only of this slug.
+        round: Only of the rounds of this number.
+        batch_kind: Only of batches of this kind.
+        include_simulated: Whether judgments by annotators that are no people stay too.
+    """
+    keep = np.ones(packed.n, dtype=np.bool_)
+    if persona is not None:
+        place = packed.personas.index(persona) if persona in packed.personas else -1
+        keep &= packed.persona == place
+    if round is not None:
+        keep &= looked_up(packed.batch, known.rounds, _NO_ROUND) == round
+    if batch_kind is not None:
+        wanted = BatchKind(batch_kind).value
+        in_kind = {batch: int(kind == wanted) for batch, kind in known.batch_kinds.items()}
+        keep &= looked_up(packed.batch, in_kind, 0) == 1
+    if not include_simulated:
+        human = AnnotatorKind.HUMAN.value
+        people = {who: int(kind == human) for who, kind in known.kinds.items()}
+        keep &= looked_up(packed.annotator, people, 0) == 1
+    return packed.where(keep)
+
+
+def columns_of(packed: blocks.Packed, known: Tables, source: str = "the ledger") -> Columns:
+    """Judgments as the statistics take them; items are adapters."""
+    annotators, who = ranked_ids(packed.annotator)
+    names = [known.annotators[int(each)] for each in annotators]
+    kinds = [known.kinds[int(each)] for each in annotators]
+    rounds = looked_up(packed.batch, known.rounds, _NO_ROUND)
+    numbers = sorted({*known.rounds.values(), _NO_ROUND})
+    of_round = np.searchsorted(numbers, rounds)
+    prompts, prompt = ranked_ids(packed.prompt)
+    comparisons, comparison = ranked_ids(packed.comparison)
+    return Columns(
+        pandas.Categorical.from_codes(packed.adapter_a, list(packed.adapters)),
+        pandas.Categorical.from_codes(packed.adapter_b, list(packed.adapters)),
+        packed.verdict,
+        annotator=labelled(who, names),
+        prompt=pandas.Categorical.from_codes(prompt, prompts),
+        persona=labelled(
+            np.minimum(packed.persona, len(packed.personas)), [*packed.personas, NOBODY]
+        ),
+        comparison=pandas.Categorical.from_codes(comparison, comparisons),
+        annotator_kind=labelled(np.asarray(who), kinds, merge=True),
+        round=labelled(of_round, [str(number or NOBODY) for number in numbers]),
+        placement=packed.placement,
+        weight=packed.weight if packed.n and not (packed.weight == 1).all() else None,
+        strength=np.maximum(packed.strength, 1).astype(np.float64),
+        source=source,
+    )
+
+
 def standing_frame(
     session: Session,
     *,
@@ -78,14 +185,7 @@ def standing_frame(
     batch_kind: BatchKind | str | None = None,
     include_simulated: bool = True,
 ) -> pd.DataFrame:
-    """Every standing judgment as a row, in canonical order, by one query.
-
-    Args:
-        session: The session; a reader's is best.
-        persona: Only of this slug.
-        round: Only of the rounds of this number.
-        batch_kind: Only of batches of this kind.
-        include_simulated: Whether judgments by annotators that are no people come too.
+    """Every standing judgment as a row, in canonical order; filters as those of ``chosen``.
 
     Returns:
         Columns ``item_a, item_b`` (adapter ids), ``verdict``, ``strength``, ``annotator`` (name),
@@ -93,54 +193,64 @@ def standing_frame(
         second, 0 unknown), ``weight``, ``round`` (number or missing), ``batch`` (name),
         ``batch_kind``, ``comparison``, ``judgment`` (ids), ``created_at``; by judgment id.
     """
-    candidate_a, candidate_b = aliased(Candidate), aliased(Candidate)
-    query = (
-        _standing(
-            candidate_a.adapter_id,
-            candidate_b.adapter_id,
-            type_coerce(Judgment.verdict, String).label("verdict"),
-            Judgment.strength,
-            Annotator.name,
-            type_coerce(Annotator.kind, String).label("annotator_kind"),
-            Comparison.prompt_id,
-            Comparison.persona_slug,
-            Judgment.placement,
-            Judgment.weight,
-            Round.number,
-            Batch.name,
-            type_coerce(Batch.kind, String).label("batch_kind"),
-            Judgment.comparison_id,
-            Judgment.id,
-            Judgment.created_at,
-        )
-        .join(candidate_a, candidate_a.id == Comparison.candidate_a_id)
-        .join(candidate_b, candidate_b.id == Comparison.candidate_b_id)
-        .order_by(Judgment.id)
+    known = tables(session)
+    packed = chosen(
+        blocks.standing(session),
+        known,
+        persona=persona,
+        round=round,
+        batch_kind=batch_kind,
+        include_simulated=include_simulated,
     )
-    if persona is not None:
-        query = query.where(Comparison.persona_slug == persona)
-    if round is not None:
-        query = query.where(Round.number == round)
-    if batch_kind is not None:
-        query = query.where(Batch.kind == BatchKind(batch_kind))
-    if not include_simulated:
-        query = query.where(Annotator.kind == AnnotatorKind.HUMAN)
-    rows = session.execute(query).all()
-    columns: Any = zip(*rows, strict=True) if rows else [[] for _ in COLUMNS]
-    values: dict[str, Any] = dict(zip(COLUMNS, columns, strict=True))
-    return pd.DataFrame(
-        {name: pd.Series(values[name], dtype=DTYPES.get(name, "object")) for name in COLUMNS}
-    )
+    adapters = np.array([*packed.adapters, None], dtype=object)
+    personas = np.array([*packed.personas, None], dtype=object)
+    verdicts = np.array([verdict.value for verdict in Verdict], dtype=object)
+    rounds = pandas.array(looked_up(packed.batch, known.rounds, _NO_ROUND), dtype="Int64")
+    rounds[rounds == _NO_ROUND] = pandas.NA
+    strengths = pandas.array(packed.strength.astype(np.int64), dtype="Int64")
+    strengths[strengths == 0] = pandas.NA
+    values: dict[str, Any] = {
+        "item_a": adapters[packed.adapter_a],
+        "item_b": adapters[packed.adapter_b],
+        "verdict": verdicts[packed.verdict],
+        "strength": strengths,
+        "annotator": _named(packed.annotator, known.annotators),
+        "annotator_kind": _named(packed.annotator, known.kinds),
+        "prompt": packed.prompt.astype(np.int64),
+        "persona": personas[np.minimum(packed.persona, len(packed.personas))],
+        "placement": packed.placement.astype(np.int64),
+        "weight": packed.weight,
+        "round": rounds,
+        "batch": _named(packed.batch, known.batches),
+        "batch_kind": _named(packed.batch, known.batch_kinds),
+        "comparison": packed.comparison.astype(np.int64),
+        "judgment": packed.judgment.astype(np.int64),
+        "created_at": pandas.to_datetime(packed.created, unit="us", utc=True),
+    }
+    plain = ("item_a", "item_b", "verdict", "annotator", "annotator_kind", "persona")
+    for name in (*plain, "batch", "batch_kind"):
+        values[name] = pandas.Series(values[name], dtype="object")
+    return pd.DataFrame({name: values[name] for name in COLUMNS})
 
 
 def counts(session: Session) -> Counts:
     """How much the ledger holds, counted by the database."""
     by_kind = dict(
-        session.execute(_standing(Annotator.kind, func.count()).group_by(Annotator.kind))
+        session.execute(
+            select(Annotator.kind, func.count())
+            .join(Judgment, Judgment.annotator_id == Annotator.id)
+            .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+            .where(Retraction.judgment_id.is_(None))
+            .group_by(Annotator.kind)
+        )
         .tuples()
         .all()
     )
-    annotators = session.scalar(_standing(func.count(Judgment.annotator_id.distinct())))
+    annotators = session.scalar(
+        select(func.count(Judgment.annotator_id.distinct()))
+        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+        .where(Retraction.judgment_id.is_(None))
+    )
     return Counts(
         judgments=sum(by_kind.values()),
         simulated=by_kind.get(AnnotatorKind.SIMULATED, 0),
@@ -151,15 +261,39 @@ def counts(session: Session) -> Counts:
     )
 
 
-def _standing(*columns: Any) -> Select[*tuple[Any, ...]]:
-    """These columns of judgments that stand, with their comparison, batch, round and annotator."""
-    return (
-        select(*columns)
-        .select_from(Judgment)
-        .join(Comparison, Comparison.id == Judgment.comparison_id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .join(Annotator, Annotator.id == Judgment.annotator_id)
-        .outerjoin(Round, (Round.label_batch_id == Batch.id) | (Round.blind_batch_id == Batch.id))
-        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-        .where(Retraction.judgment_id.is_(None))
-    )
+def ranked_ids(ids: Array) -> tuple[Array, Array]:
+    """The ids that occur, in rising order, and each one's place among them."""
+    if not len(ids):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    top = int(ids.max())
+    if top > max(_SMALL_ID, 4 * len(ids)):
+        unique, codes = np.unique(ids, return_inverse=True)
+        return unique, codes
+    seen = np.zeros(top + 1, dtype=np.bool_)
+    seen[ids] = True
+    unique = np.flatnonzero(seen)
+    place = np.zeros(top + 1, dtype=np.int32)
+    place[unique] = np.arange(len(unique), dtype=np.int32)
+    return unique, place[ids]
+
+
+def looked_up(ids: Array, values: Mapping[int, int], missing: int) -> Array:
+    """A small number for each id."""
+    unique, codes = ranked_ids(ids)
+    table = np.array([values.get(int(each), missing) for each in unique], dtype=np.int64)
+    return table[codes] if len(table) else np.zeros(0, dtype=np.int64)
+
+
+def labelled(codes: Array, names: list[str], *, merge: bool = False) -> Any:
+    """A categorical of names that may stand in any order (and, to merge, repeatedly)."""
+    unique = sorted(set(names))
+    if not merge and len(unique) != len(names):
+        raise ValueError("names repeat")
+    place = {name: at for at, name in enumerate(unique)}
+    table = np.array([place[name] for name in names] or [0], dtype=np.int32)
+    return pandas.Categorical.from_codes(table[codes], unique)
+
+
+def _named(ids: Array, names: Mapping[int, str]) -> Any:
+    unique, codes = ranked_ids(ids)
+    return np.array([*(names[int(each)] for each in unique), None], dtype=object)[codes]

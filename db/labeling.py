@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db import blocks
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, NotFound, Refused, TooSoon
 from db.labeling_day import MyDay, Past, my_day, my_history, why_nothing
@@ -198,6 +199,8 @@ def judge(
     )
     session.add(made)
     session.flush()
+    if made.id % blocks.EVERY == 0:
+        blocks.seal(session)
     return made
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,7 +17,7 @@ from preference.bradley_terry import TIES
 from preference.errors import PreferenceError
 from preference.render_html import html
 from preference.render_text import markdown, table, visible
-from preference.report_input import Columns, from_frame
+from preference.report_input import Columns
 
 FORMATS = ("table", "json", "markdown", "html")
 
@@ -169,19 +168,24 @@ def _of_persona(columns: Columns, persona: str | None) -> Columns:
 def _from_ledger(
     database_url: str | None, persona: str | None, number: int | None, people_only: bool
 ) -> Columns:
-    from db import judgments, personas
+    from db import blocks, judgments, personas
     from db.session import readers, require_current
 
     require_current(database_url)
     with readers(database_url).begin() as session:
         if persona is not None:
             personas.persona(session, persona)
-        frame: Any = judgments.standing_frame(
-            session, persona=persona, round=number, include_simulated=not people_only
+        known = judgments.tables(session)
+        packed = judgments.chosen(
+            blocks.standing(session),
+            known,
+            persona=persona,
+            round=number,
+            include_simulated=not people_only,
         )
-    if len(frame) == 0:
+    if packed.n == 0:
         raise LedgerError(
             "no judgments to report on yet: label some (personaloop serve), or import a file"
             " (personaloop import judgments FILE)"
         )
-    return from_frame(frame, "the ledger", drop_same=True)
+    return judgments.columns_of(packed, known)

@@ -44,6 +44,11 @@ def upgrade_to_head(engine: Engine) -> None:
     command.upgrade(config(engine), "head")
 
 
+def upgrade_to(engine: Engine, revision: str) -> None:
+    """Make the tables of an earlier revision in an empty database."""
+    command.upgrade(config(engine), revision)
+
+
 def require_head(engine: Engine) -> None:
     """Check that the database is at this code's revision.
 

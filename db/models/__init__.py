@@ -5,7 +5,14 @@ UPDATE and DELETE); one per assignment by a unique constraint. The judgment that
 annotator and a comparison is the one without a Retraction.
 """
 
-from db.models.answers import Assignment, Judgment, Retraction, Snapshot, SnapshotJudgment
+from db.models.answers import (
+    Assignment,
+    Judgment,
+    JudgmentBlock,
+    Retraction,
+    Snapshot,
+    SnapshotJudgment,
+)
 from db.models.asking import Annotator, Batch, Comparison, Invite, Login
 from db.models.base import Base, by_value
 from db.models.content import Adapter, AliasChange, Candidate, Persona, Prompt
@@ -43,6 +50,7 @@ __all__ = [
     "JobKind",
     "JobState",
     "Judgment",
+    "JudgmentBlock",
     "Login",
     "Persona",
     "Prompt",

@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.clock import utcnow
@@ -111,6 +120,27 @@ class Retraction(Base):
     reason: Mapped[str] = mapped_column(String(32))
     """``undone`` or ``revised``."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class JudgmentBlock(Base):
+    """Some thousand judgments once more, by column; written by ``db.blocks``, never changed.
+
+    Made of the rows and nothing else: it can be dropped and made again, and no backup needs it.
+    """
+
+    __tablename__ = "judgment_block"
+
+    last_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """The newest judgment in it; every judgment up to it is in this block or an earlier one."""
+    first_id: Mapped[int]
+    judgments: Mapped[int]
+    names: Mapped[dict[str, Any]]
+    """The adapters and personas behind the codes."""
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of names and content."""
+
+    __table_args__ = (CheckConstraint("first_id <= last_id", name="first_id"),)
 
 
 class Snapshot(Base):
