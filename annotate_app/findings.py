@@ -4,8 +4,9 @@ Knows how a win rate with its interval, a rating, a training curve and a round a
 Knows no database, no chart and no Streamlit. A statement never claims more than its interval does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 
 def percent(share: float | None) -> str:
@@ -131,6 +132,19 @@ def agreement(alpha: float | None) -> str:
         else "hardly agree"
     )
     return f"Annotators {level}: alpha {alpha:.2f}"
+
+
+def first_place(bias: Mapping[str, Any]) -> str:
+    """Which way the place on the page pulls, from a report's ``bias``; Markdown."""
+    if bias.get("placement_effect") is None:
+        return sentence(f"{bias.get('explanation', 'the pull of the place is not known')}.")
+    low, high = bias["ci_low"], bias["ci_high"]
+    pull = "pulls" if low > 0 or high < 0 else "does not pull clearly"
+    return (
+        f"**The place {pull}**: being shown as Response A adds"
+        f" {bias['placement_effect']:+.2f} to the log-odds ({low:+.2f} to {high:+.2f});"
+        f" it won {percent(bias['first_place_win_rate'])} of {bias['n']:,.0f} judgments."
+    )
 
 
 def sentence(text: str) -> str:

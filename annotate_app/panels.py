@@ -143,6 +143,16 @@ def empty(title: str, what: str, command: str = "") -> None:
             st.code(command, language="bash")
 
 
+def nothing_here() -> None:
+    """No judgment under the filters: what to change, and what gives some."""
+    empty(
+        "No judgments here",
+        "Choose another persona, round or kind of comparison above, or judge some pairs on the"
+        " **Label** page. Numbers appear as soon as two adapters have been compared.",
+    )
+    link("label", "Judge some pairs", ":material/thumbs_up_down:")
+
+
 def link(file: str, label: str, icon: str | None = None) -> None:
     """A link to another of our pages, where this person's navigation has it."""
     try:
@@ -174,6 +184,7 @@ __all__ = [
     "ink",
     "link",
     "live",
+    "nothing_here",
     "opening",
     "page",
     "persona_heading",

@@ -8,28 +8,32 @@ Knows SQL and the cache; knows no page, no chart and none of the statistics' for
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import streamlit as st
-from sqlalchemy import String, case, func, select, type_coerce
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from annotate_app import head_to_head as head_to_heads
 from annotate_app import results
 from annotate_app.frames import Frame, pd
+from annotate_app.head_to_head import HeadToHead
 from annotate_app.views import Pulse, Totals
 from annotate_app.work_queries import pulse, read, rounds
+from db import blocks, judgments
+from db.blocks import Packed
+from db.judgments import Tables
 from db.models import (
     Annotator,
     AnnotatorKind,
-    Batch,
     BatchKind,
-    Candidate,
     Comparison,
     Judgment,
     Retraction,
     SnapshotJudgment,
-    Verdict,
 )
 from db.settings import database_url
 
+TIE = 2
 TTL = 300.0
 """Seconds that a read keyed by the pulse is kept."""
 
@@ -48,6 +52,20 @@ def analysis(
 ) -> results.Analysis:
     """Everything the ratings page says about the standing judgments under a filter."""
     return _analysis(database_url(), pulse(), persona, round, batch_kind, include_simulated)
+
+
+def head_to_head(
+    one: str,
+    other: str,
+    persona: str | None,
+    *,
+    round: int | None = None,
+    batch_kind: str | None = None,
+    include_simulated: bool = True,
+) -> HeadToHead:
+    """One adapter against another under a filter."""
+    filters = (persona, round, batch_kind, include_simulated)
+    return _head_to_head(database_url(), pulse(), one, other, filters)
 
 
 def blind_results(include_simulated: bool = True) -> Frame:
@@ -121,7 +139,7 @@ def _judged_since(url: str, at: Pulse, moment: datetime) -> int:
     return read(lambda session: session.scalar(query) or 0)
 
 
-@st.cache_data(ttl=TTL, max_entries=32, show_spinner=False)
+@st.cache_resource(ttl=TTL, max_entries=32, show_spinner=False)
 def _analysis(
     url: str,
     at: Pulse,
@@ -130,116 +148,60 @@ def _analysis(
     batch_kind: str | None,
     include_simulated: bool,
 ) -> results.Analysis:
-    frame = _filtered(url, at, persona, round, batch_kind, include_simulated)
-    patterns = _patterns(url, at, tuple(sorted(set(frame["batch"]))), include_simulated)
-    return results.analyse(frame, patterns)
+    return results.analyse(
+        *_chosen(url, at, persona, round, batch_kind, include_simulated=include_simulated)
+    )
 
 
-def _filtered(
+@st.cache_resource(ttl=TTL, max_entries=32, show_spinner=False)
+def _head_to_head(
+    url: str, at: Pulse, one: str, other: str, filters: tuple[Any, ...]
+) -> HeadToHead:
+    persona, number, kind, include_simulated = filters
+    packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
+    return head_to_heads.head_to_head(packed, known, one, other)
+
+
+def _chosen(
     url: str,
     at: Pulse,
-    persona: str | None,
-    round: int | None,
-    batch_kind: str | None,
+    persona: str | None = None,
+    round: int | None = None,
+    batch_kind: str | None = None,
+    *,
     include_simulated: bool,
-) -> Frame:
-    frame = _grouped(url, at)
-    known = {view.label_batch: view.number for view in rounds()}
-    known |= {view.blind_batch: view.number for view in rounds()}
-    frame = frame.assign(round=frame["batch"].map(lambda batch: known.get(batch, 0)))
-    keep = frame["times"] > 0
-    if persona is not None:
-        keep &= frame["persona"] == persona
-    if round is not None:
-        keep &= frame["round"] == round
-    if batch_kind is not None:
-        keep &= frame["batch_kind"] == batch_kind
-    if not include_simulated:
-        keep &= frame["annotator_kind"] == AnnotatorKind.HUMAN.value
-    return frame[keep]
-
-
-@st.cache_data(ttl=TTL, max_entries=2, show_spinner=False)
-def _grouped(url: str, at: Pulse) -> Frame:
-    """Standing judgments counted by the database, so that their number never travels as rows.
-
-    Returns:
-        Columns batch (id), persona, item_a, item_b (adapter ids), verdict, placement, annotator
-        (name), annotator_kind, batch_kind, times (judgments), weight (their sum), created_at (the
-        newest). A row for every combination that occurs.
-    """
-    del url, at
-    a, b = aliased(Candidate), aliased(Candidate)
-    keys = (
-        Comparison.batch_id,
-        Comparison.persona_slug,
-        a.adapter_id,
-        b.adapter_id,
-        type_coerce(Judgment.verdict, String),
-        Judgment.placement,
-        Judgment.annotator_id,
+) -> tuple[Packed, Tables]:
+    """Standing judgments under a filter, and the tables they point into."""
+    known = _tables(url, at, _rounds_key())
+    packed = judgments.chosen(
+        _standing(url, at),
+        known,
+        persona=persona,
+        round=round,
+        batch_kind=batch_kind,
+        include_simulated=include_simulated,
     )
-    query = (
-        select(*keys, func.count(), func.sum(Judgment.weight), func.max(Judgment.created_at))
-        .join(Comparison, Comparison.id == Judgment.comparison_id)
-        .join(a, a.id == Comparison.candidate_a_id)
-        .join(b, b.id == Comparison.candidate_b_id)
-        .where(Judgment.id.not_in(select(Retraction.judgment_id)))
-        .group_by(*keys)
-        .order_by(*keys)
-    )
-
-    def work(session: Session) -> Frame:
-        frame = pd.DataFrame(
-            [tuple(row) for row in session.execute(query)],
-            columns=[
-                *("batch", "persona", "item_a", "item_b", "verdict", "placement", "who"),
-                *("times", "weight", "created_at"),
-            ],
-        )
-        people = session.execute(select(Annotator.id, Annotator.name, Annotator.kind)).all()
-        names = {row.id: row.name for row in people}
-        kinds = {row.id: row.kind.value for row in people}
-        batches = {row.id: row.kind.value for row in session.execute(select(Batch.id, Batch.kind))}
-        return frame.assign(
-            annotator=frame["who"].map(names),
-            annotator_kind=frame["who"].map(kinds),
-            batch_kind=frame["batch"].map(batches),
-        ).drop(columns="who")
-
-    return read(work)
+    return packed, known
 
 
-@st.cache_data(ttl=TTL, max_entries=32, show_spinner=False)
-def _patterns(url: str, at: Pulse, batches: tuple[int, ...], include_simulated: bool) -> Frame:
-    """How often comparisons were judged in the same way, counted by the database.
+@st.cache_resource(ttl=TTL, max_entries=2, show_spinner=False)
+def _standing(url: str, at: Pulse) -> Packed:
+    """Every standing judgment by column; blocks that were read before are not read again."""
+    del at
+    last = read(blocks.last_sealed)
+    return read(lambda session: blocks.standing(session, _sealed(url, last)))
 
-    Returns:
-        Columns persona, a, b, tie, both_bad (judgments of one comparison) and units (comparisons
-        with exactly these, two judgments or more).
-    """
-    del url, at
-    sums = [_number(Judgment.verdict == verdict).label(verdict.value) for verdict in Verdict]
-    inner = (
-        select(Comparison.persona_slug.label("persona"), *sums)
-        .join(Comparison, Comparison.id == Judgment.comparison_id)
-        .where(
-            Comparison.batch_id.in_(batches),
-            Judgment.id.not_in(select(Retraction.judgment_id)),
-        )
-        .group_by(Judgment.comparison_id, Comparison.persona_slug)
-        .having(func.count() > 1)
-    )
-    if not include_simulated:
-        others = select(Annotator.id).where(Annotator.kind != AnnotatorKind.HUMAN)
-        inner = inner.where(Judgment.annotator_id.not_in(others))
-    each = inner.subquery()
-    columns = [each.c.persona, *(each.c[verdict.value] for verdict in Verdict)]
-    query = select(*columns, func.count()).group_by(*columns).order_by(*columns)
-    rows = read(lambda session: session.execute(query).all())
-    return pd.DataFrame(
-        [tuple(row) for row in rows], columns=["persona", *results.VERDICTS, "units"]
-    )
+
+@st.cache_resource(ttl=TTL, max_entries=2, show_spinner=False)
+def _sealed(url: str, last: int) -> Packed:
+    del url, last
+    return read(blocks.sealed)
+
+
+@st.cache_data(ttl=TTL, max_entries=4, show_spinner=False)
+def _tables(url: str, at: Pulse, key: Any) -> Tables:
+    del url, at, key
+    return read(judgments.tables)
 
 
 def _rounds_key() -> tuple[tuple[str, int, str, str | None, int | None], ...]:
@@ -249,46 +211,39 @@ def _rounds_key() -> tuple[tuple[str, int, str, str | None, int | None], ...]:
 @st.cache_data(ttl=TTL, max_entries=8, show_spinner=False)
 def _blind_results(url: str, at: Pulse, key: Any, include_simulated: bool) -> Frame:
     del key
-    frame = _filtered(url, at, None, None, "blind", include_simulated)
-    return results.blind_table(frame, [view for view in rounds() if view.blind_batch is not None])
+    packed, known = _chosen(url, at, batch_kind="blind", include_simulated=include_simulated)
+    return results.blind_table(
+        packed, known, [view for view in rounds() if view.blind_batch is not None]
+    )
 
 
 @st.cache_data(ttl=TTL, max_entries=4, show_spinner=False)
 def _usable(url: str, at: Pulse) -> Frame:
-    del url, at
-    decided = Judgment.verdict.in_([Verdict.A, Verdict.B])
-    simulated = Annotator.kind == AnnotatorKind.SIMULATED
-    held = select(SnapshotJudgment.judgment_id).distinct().subquery()
-    query = (
-        select(
-            Comparison.persona_slug.label("persona"),
-            func.count().label("judged"),
-            _number(decided).label("decided"),
-            _number(Judgment.verdict == Verdict.TIE).label("ties"),
-            _number(Judgment.verdict == Verdict.BOTH_BAD).label("both_bad"),
-            _number(simulated).label("simulated"),
-            _number(decided & held.c.judgment_id.is_(None)).label("new"),
-            _number(decided & held.c.judgment_id.is_(None) & ~simulated).label("new_by_people"),
-        )
-        .join(Judgment, Judgment.comparison_id == Comparison.id)
-        .join(Annotator, Annotator.id == Judgment.annotator_id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-        .outerjoin(held, held.c.judgment_id == Judgment.id)
-        .where(
-            Retraction.judgment_id.is_(None),
-            Comparison.persona_slug.is_not(None),
-            Comparison.overlap > 0,
-            Batch.kind != BatchKind.BLIND,
-        )
-        .group_by(Comparison.persona_slug)
-        .order_by(Comparison.persona_slug)
+    packed, known = _chosen(url, at, include_simulated=True)
+    hidden = read(lambda s: list(s.scalars(select(Comparison.id).where(Comparison.overlap == 0))))
+    held = read(lambda s: list(s.scalars(select(SnapshotJudgment.judgment_id).distinct())))
+    kinds = {who: int(kind == AnnotatorKind.SIMULATED) for who, kind in known.kinds.items()}
+    blind = {batch: int(kind == BatchKind.BLIND) for batch, kind in known.batch_kinds.items()}
+    packed = packed.where(
+        (packed.persona != blocks.NO_PERSONA)
+        & (judgments.looked_up(packed.batch, blind, 0) == 0)
+        & ~np.isin(packed.comparison, hidden)
     )
-    names = ["persona", "judged", "decided", "ties", "both_bad", "simulated", "new"]
-    rows = read(lambda session: session.execute(query).all())
-    return pd.DataFrame([tuple(row) for row in rows], columns=[*names, "new_by_people"])
-
-
-def _number(condition: Any) -> Any:
-    """How many rows of a group fulfil a condition."""
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+    decided = packed.verdict < TIE
+    simulated = judgments.looked_up(packed.annotator, kinds, 0) == 1
+    new = decided & ~np.isin(packed.judgment, held)
+    columns = {
+        "judged": np.ones(packed.n, dtype=np.bool_),
+        "decided": decided,
+        "ties": packed.verdict == TIE,
+        "both_bad": packed.verdict == results.BOTH_BAD,
+        "simulated": simulated,
+        "new": new,
+        "new_by_people": new & ~simulated,
+    }
+    size = len(packed.personas)
+    counts = {
+        name: np.bincount(packed.persona[mask], minlength=size) for name, mask in columns.items()
+    }
+    frame = pd.DataFrame({"persona": list(packed.personas), **counts})
+    return frame[frame["judged"] > 0].reset_index(drop=True)

@@ -1,28 +1,40 @@
-"""Standing judgments in, what the dashboards show out: ratings, win rates, agreement, placement.
+"""Standing judgments in, what the dashboards show out: one report a persona, and blind rounds.
 
-A frame has a row a judgment, as ``db.judgments.standing_frame`` gives, or a row for ``times`` equal
-ones with their summed ``weight``, as ``queries`` counts them. Knows which of preference's functions
-answers which question; where one refuses, its reason is kept and shown. Knows no SQL, no chart and
-no Streamlit.
+Every number is the one that ``personaloop report`` prints, because both ask ``preference.report``;
+where it refuses, its reason is kept and shown. Knows no SQL, no chart and no Streamlit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
 
 from annotate_app.frames import Frame, pd
-from annotate_app.islands import Island, islands_of, times_of, win_rates_of
-from preference import PreferenceError
-from preference.agreement import alpha_of_counts
-from preference.win_rate import wilson
+from db import judgments
+from db.blocks import NO_PERSONA, Packed
+from db.judgments import Tables
+from preference.agreement import Agreement
+from preference.report import Report, build_columns
+from preference.report_input import Columns
+from preference.results import BradleyTerryFit
+from preference.win_rate import win_rates
 
-NORMAL_95 = 1.959963984540054
-VERDICTS = ["a", "b", "tie", "both_bad"]
-
-PAIR_COLUMNS = ["item", "opponent", "win_rate", "ci_low", "ci_high", "wins", "losses", "ties", "n"]
+ENOUGH_ANNOTATORS = 5
+"""From how many annotators on a blind interval is clustered by them, as the gate's is."""
+BOTH_BAD = 3
+MOST_GAPS = 40
+"""Up to this many items every pair's difference of ratings is kept."""
+ITEM_COLUMNS = [
+    *("item", "rank", "rating", "se", "ci_low", "ci_high", "wins", "losses", "ties", "both_bad"),
+    *("win_rate", "win_rate_ci_low", "win_rate_ci_high", "n", "flag"),
+]
+GAP_COLUMNS = ["item", "opponent", "value", "ci_low", "ci_high"]
+PAIR_COLUMNS = [
+    *("item", "opponent", "win_rate", "ci_low", "ci_high", "wins", "losses", "ties", "both_bad"),
+    "n",
+]
 BLIND_COLUMNS = [
     *("persona", "round", "state", "challenger", "incumbent", "win_rate", "ci_low", "ci_high"),
     *("n", "wins", "losses", "ties", "both_bad", "simulated", "annotators"),
@@ -42,16 +54,27 @@ class BlindRound(Protocol):
     def incumbent(self) -> str: ...  # noqa: D102
     @property
     def challenger(self) -> str | None: ...  # noqa: D102
+    @property
+    def blind_batch(self) -> int | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share of judgments with its 95 % interval and its count."""
+class Island:
+    """Items that can be rated on one scale, because judgments link them.
 
-    value: float
-    low: float
-    high: float
-    n: int
+    Attributes:
+        items: a row an item, falling by rating; columns ``ITEM_COLUMNS``. Ratings are NaN where
+            ``refusal`` says why there are none.
+        refusal: why there are no ratings, or empty.
+        lead: joint interval of the first's rating less the second's; None without ratings.
+        gaps: rating of item less that of opponent, with their joint interval, for every ordered
+            pair; columns ``GAP_COLUMNS``; empty without ratings or beyond ``MOST_GAPS`` items.
+    """
+
+    items: Frame
+    refusal: str
+    lead: tuple[float, float] | None
+    gaps: Frame
 
 
 @dataclass(frozen=True)
@@ -65,11 +88,9 @@ class Section:
         same: of these, between two responses of one adapter; they train but rank nothing.
         both_bad: of these, neither response was good.
         annotators: how many judged.
+        report: every number; None where no two adapters met.
         islands: groups of items with a scale of their own, largest first.
         pairs: a row for each ordered pair that met; columns ``PAIR_COLUMNS``.
-        first_place: how often the response shown as A won, of those decided; None without any.
-        alpha: Krippendorff's alpha of the verdicts (value, low, high), units with two or more.
-        alpha_why: why there is no alpha, or empty.
         latest: time of the newest judgment.
     """
 
@@ -79,11 +100,9 @@ class Section:
     same: int
     both_bad: int
     annotators: int
+    report: Report | None
     islands: tuple[Island, ...]
     pairs: Frame
-    first_place: Share | None
-    alpha: tuple[float, float, float, int] | None
-    alpha_why: str
     latest: datetime | None
 
     @property
@@ -95,6 +114,27 @@ class Section:
     def disconnected(self) -> bool:
         """Whether some items were never compared with the others, not even through others."""
         return len(self.islands) > 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how the numbers came about."""
+        return self.report.notes if self.report else ()
+
+    @property
+    def alpha(self) -> Agreement | None:
+        """Krippendorff's alpha of the verdicts, where it is defined."""
+        found = self.report.agreement.get("krippendorff_alpha") if self.report else None
+        return found if found is not None and np.isfinite(found.value) else None
+
+    @property
+    def alpha_why(self) -> str:
+        """Why there is no alpha, or empty."""
+        if self.report is None:
+            return "no two adapters have been compared yet"
+        found = self.report.agreement.get("krippendorff_alpha")
+        if found is None:
+            return str(self.report.agreement.get("explanation", ""))
+        return found.explanation or ""
 
 
 @dataclass(frozen=True)
@@ -114,65 +154,48 @@ class Analysis:
         return sum(section.simulated for section in self.sections)
 
 
-def analyse(frame: Frame, patterns: Frame | None = None) -> Analysis:
-    """All numbers of a frame of standing judgments, a section a persona.
-
-    Args:
-        frame: the judgments.
-        patterns: columns persona, a, b, tie, both_bad and units: how many comparisons were judged
-            with exactly these verdicts. None counts them from the frame's comparisons.
-    """
-    if frame.empty:
-        return Analysis(())
-    alike = agreement_patterns(frame) if patterns is None else patterns
-    keys = frame["persona"].astype(object).where(frame["persona"].notna(), None)
-    slugs = sorted({key for key in keys if key is not None})
-    parts = [(slug, frame[keys == slug], alike[alike["persona"] == slug]) for slug in slugs]
-    parts.append((None, frame[keys.isna()], alike[alike["persona"].isna()]))
-    found = [section(slug, part, some) for slug, part, some in parts if len(part)]
+def analyse(packed: Packed, known: Tables) -> Analysis:
+    """All numbers of some standing judgments, a section a persona."""
+    found = [section(slug, part, known) for slug, part in by_persona(packed)]
     return Analysis(tuple(sorted(found, key=lambda each: not each.islands)))
 
 
-def section(persona: str | None, frame: Frame, patterns: Frame | None = None) -> Section:
-    """The numbers of one persona's standing judgments; arguments as of ``analyse``."""
-    alike = agreement_patterns(frame) if patterns is None else patterns
-    frame = frame if "times" in frame else frame.assign(times=1)
-    same = frame["item_a"] == frame["item_b"]
-    ranked = frame[~same]
-    value, why = _alpha(alike)
+def by_persona(packed: Packed) -> Iterator[tuple[str | None, Packed]]:
+    """The judgments of each persona that has some, by slug; those of none come last."""
+    for place, slug in enumerate(packed.personas):
+        part = packed.where(packed.persona == place)
+        if part.n:
+            yield slug, part
+    rest = packed.where(packed.persona == NO_PERSONA)
+    if rest.n:
+        yield None, rest
+
+
+def section(persona: str | None, packed: Packed, known: Tables) -> Section:
+    """The numbers of one persona's standing judgments."""
+    columns = judgments.columns_of(packed, known)
+    same = int((packed.adapter_a == packed.adapter_b).sum())
+    report = build_columns(columns) if same < packed.n else None
     return Section(
         persona=persona,
-        n=int(frame["times"].sum()),
-        simulated=times_of(frame, frame["annotator_kind"] != "human"),
-        same=times_of(frame, same),
-        both_bad=times_of(frame, frame["verdict"] == "both_bad"),
-        annotators=int(frame["annotator"].nunique()),
-        islands=islands_of(ranked),
-        pairs=_pairs(ranked),
-        first_place=_first_place(frame),
-        alpha=value,
-        alpha_why=why,
-        latest=None if frame.empty else frame["created_at"].max(),
+        n=packed.n,
+        simulated=_simulated(columns),
+        same=same,
+        both_bad=int((packed.verdict == BOTH_BAD).sum()),
+        annotators=len(columns.annotator.categories),
+        report=report,
+        islands=() if report is None else tuple(_islands(report)),
+        pairs=_pairs(report),
+        latest=datetime.fromtimestamp(int(packed.created.max()) / 1e6, UTC) if packed.n else None,
     )
 
 
-def agreement_patterns(frame: Frame) -> Frame:
-    """Comparisons with two or more judgments, by how they were judged; columns as ``analyse``'s."""
-    if frame.empty:
-        return pd.DataFrame(columns=["persona", *VERDICTS, "units"])
-    counts = pd.crosstab(frame["comparison"], frame["verdict"]).reindex(
-        columns=VERDICTS, fill_value=0
-    )
-    counts = counts[counts.sum(axis=1) > 1]
-    persona = frame.drop_duplicates("comparison").set_index("comparison")["persona"]
-    return counts.assign(persona=persona.reindex(counts.index), units=1)
-
-
-def blind_table(frame: Frame, rounds: Sequence[BlindRound]) -> Frame:
+def blind_table(packed: Packed, known: Tables, rounds: Sequence[BlindRound]) -> Frame:
     """Each round's challenger against its incumbent, from that round's blind judgments alone.
 
     Args:
-        frame: standing judgments of blind batches.
+        packed: standing judgments.
+        known: the tables they point into.
         rounds: the rounds that have a blind batch.
 
     Returns:
@@ -182,45 +205,41 @@ def blind_table(frame: Frame, rounds: Sequence[BlindRound]) -> Frame:
     for view in rounds:
         if view.challenger is None:
             continue
-        both = {view.challenger, view.incumbent}
-        part = frame[
-            (frame["persona"] == view.persona)
-            & (frame["round"] == view.number)
-            & frame["item_a"].isin(both)
-            & frame["item_b"].isin(both)
-            & (frame["item_a"] != frame["item_b"])
-        ]
+        told = {"challenger": view.challenger, "incumbent": view.incumbent}
+        part = _of_pair(packed.where(packed.batch == view.blind_batch), *told.values())
         rows.append(
             {
                 "persona": view.persona,
                 "round": view.number,
                 "state": view.state,
-                "challenger": view.challenger,
-                "incumbent": view.incumbent,
-                **versus(part, view.challenger),
+                **told,
+                **versus(judgments.columns_of(part, known), view.challenger),
             }
         )
     return pd.DataFrame(rows, columns=BLIND_COLUMNS)
 
 
-def versus(frame: Frame, challenger: str) -> dict[str, Any]:
-    """One side's win rate with its interval and counts, over judgments of one pair."""
-    frame = frame if "times" in frame else frame.assign(times=1)
+def versus(columns: Columns, challenger: str) -> dict[str, Any]:
+    """One side's win rate with its interval and counts, over judgments of one pair.
+
+    The interval is the gate's: over annotators, about these prompts.
+    """
+    bad = int((columns.verdict == BOTH_BAD).sum())
+    people = len(columns.annotator.categories)
     found: dict[str, Any] = dict.fromkeys(("win_rate", "ci_low", "ci_high"), float("nan"))
-    found |= {
-        "n": 0,
-        "wins": 0,
-        "losses": 0,
-        "ties": 0,
-        "both_bad": times_of(frame, frame["verdict"] == "both_bad"),
-        "simulated": times_of(frame, frame["annotator_kind"] != "human"),
-        "annotators": int(frame["annotator"].nunique()),
-    }
-    if int(frame["times"].sum()) == found["both_bad"]:
+    found |= {"n": 0, "wins": 0, "losses": 0, "ties": 0, "both_bad": bad}
+    found |= {"simulated": _simulated(columns), "annotators": people}
+    if columns.n == bad:
         return found
-    rates = win_rates_of(frame)
+    rates = win_rates(
+        columns.item_a,
+        columns.item_b,
+        columns.verdict,
+        weight=columns.weight,
+        cluster=columns.annotator if people >= ENOUGH_ANNOTATORS else None,
+    )
     place = rates.items.index(challenger)
-    found |= {
+    return found | {
         "win_rate": float(rates.value[place]),
         "ci_low": float(rates.ci_low[place]),
         "ci_high": float(rates.ci_high[place]),
@@ -229,67 +248,74 @@ def versus(frame: Frame, challenger: str) -> dict[str, Any]:
         "losses": int(rates.losses[place]),
         "ties": int(rates.ties[place]),
     }
-    return found
 
 
-def _pairs(frame: Frame) -> Frame:
-    if frame.empty:
+def _of_pair(packed: Packed, one: str, other: str) -> Packed:
+    places = [place for place, name in enumerate(packed.adapters) if name in (one, other)]
+    both = np.isin(packed.adapter_a, places) & np.isin(packed.adapter_b, places)
+    return packed.where(both & (packed.adapter_a != packed.adapter_b))
+
+
+def _simulated(columns: Columns) -> int:
+    kinds = list(columns.annotator_kind.categories)
+    counts = np.bincount(np.asarray(columns.annotator_kind.codes), minlength=len(kinds))
+    return sum(int(n) for kind, n in zip(kinds, counts, strict=True) if kind != "human")
+
+
+def _islands(report: Report) -> Iterator[Island]:
+    rows = {item.item: item for item in report.items}
+    bad = dict(zip(report.rates.items, report.rates.both_bad, strict=True))
+    ordered = [item.item for item in report.items]
+    for group, fit in zip(report.islands, report.fits, strict=True):
+        inside = [item for item in ordered if item in set(group)]
+        table = pd.DataFrame(
+            [
+                vars(rows[item])
+                | {
+                    "both_bad": bad[item],
+                    "rank": _rank(report, item) if fit is not None else "",
+                    "flag": ", ".join(report.flags.get(item, ())),
+                }
+                for item in inside
+            ],
+            columns=ITEM_COLUMNS,
+        ).astype(dict.fromkeys(("rating", "se", "ci_low", "ci_high", "win_rate"), float))
+        lead = fit.difference(inside[0], inside[1]) if fit is not None else None
+        yield Island(
+            table,
+            "" if fit is not None else "every judgment of it says that both responses were bad",
+            None if lead is None else (lead.ci_low, lead.ci_high),
+            _gaps(fit),
+        )
+
+
+def _rank(report: Report, item: Any) -> str:
+    """Where the item can stand: ``1`` or ``2 to 4``; empty where groups share no scale."""
+    if item not in report.ranks:
+        return ""
+    best, worst = report.ranks[item]
+    return str(best) if best == worst else f"{best} to {worst}"
+
+
+def _gaps(fit: BradleyTerryFit | None) -> Frame:
+    rows: list[tuple[Any, ...]] = []
+    if fit is not None and len(fit.items) <= MOST_GAPS:
+        for item in fit.items:
+            for other in fit.items:
+                if item != other:
+                    gap = fit.difference(item, other)
+                    rows.append((item, other, gap.value, gap.ci_low, gap.ci_high))
+    return pd.DataFrame(rows, columns=GAP_COLUMNS)
+
+
+def _pairs(report: Report | None) -> Frame:
+    if report is None:
         return pd.DataFrame(columns=PAIR_COLUMNS)
-    rates = win_rates_of(frame)
-    p = rates.pairs
-    one = pd.DataFrame(
-        {
-            "item": p.first,
-            "opponent": p.second,
-            "win_rate": p.value,
-            "ci_low": p.ci_low,
-            "ci_high": p.ci_high,
-            "wins": p.wins,
-            "losses": p.losses,
-            "ties": p.ties,
-            "n": p.n,
-        }
-    )
-    other = pd.DataFrame(
-        {
-            "item": p.second,
-            "opponent": p.first,
-            "win_rate": 1 - p.value,
-            "ci_low": 1 - p.ci_high,
-            "ci_high": 1 - p.ci_low,
-            "wins": p.losses,
-            "losses": p.wins,
-            "ties": p.ties,
-            "n": p.n,
-        }
-    )
-    both = pd.concat([one, other], ignore_index=True)
+    p = report.rates.pairs
+    counts = {"ties": p.ties, "both_bad": p.both_bad, "n": p.n}
+    one = {"item": p.first, "opponent": p.second, "win_rate": p.value}
+    one |= {"ci_low": p.ci_low, "ci_high": p.ci_high, "wins": p.wins, "losses": p.losses}
+    other = {"item": p.second, "opponent": p.first, "win_rate": 1 - p.value}
+    other |= {"ci_low": 1 - p.ci_high, "ci_high": 1 - p.ci_low, "wins": p.losses, "losses": p.wins}
+    both = pd.concat([pd.DataFrame(one | counts), pd.DataFrame(other | counts)], ignore_index=True)
     return both[both["n"] > 0].reset_index(drop=True)[PAIR_COLUMNS]
-
-
-def _first_place(frame: Frame) -> Share | None:
-    """How often the response shown as A won, over decided judgments whose placement is known."""
-    told = frame[frame["verdict"].isin(["a", "b"]) & (frame["placement"] != 0)]
-    if told.empty:
-        return None
-    first = (told["verdict"] == "a") == (told["placement"] > 0)
-    n = int(told["times"].sum())
-    share = float(told["times"][first].sum()) / n
-    low, high = wilson(share, n, NORMAL_95)
-    return Share(share, float(low), float(high), n)
-
-
-def _alpha(patterns: Frame) -> tuple[tuple[float, float, float, int] | None, str]:
-    """Krippendorff's alpha of the verdicts over comparisons that two or more judged."""
-    if patterns.empty:
-        return None, "no comparison has been judged by two people yet"
-    counts = np.repeat(
-        patterns[VERDICTS].to_numpy(dtype=np.float64), patterns["units"].astype(int), axis=0
-    )
-    try:
-        found = alpha_of_counts(counts[:, counts.sum(axis=0) > 0])
-    except PreferenceError as error:
-        return None, str(error)
-    if not np.isfinite(found.value):
-        return None, found.explanation or "it is not defined for these judgments"
-    return (found.value, found.ci_low, found.ci_high, found.units), ""

@@ -51,6 +51,7 @@ class Packed:
         placement: +1 canonical A first, −1 second, 0 unknown.
         strength: 1 or 2; 0 for ties and both_bad.
         dwell_ms: ``NO_DWELL`` where it is not known.
+        length_a, length_b: characters of the two texts.
         weight: numbers above zero.
         adapters, personas: names, sorted.
     """
@@ -62,6 +63,8 @@ class Packed:
     prompt: NDArray[np.int32]
     annotator: NDArray[np.int32]
     dwell_ms: NDArray[np.int32]
+    length_a: NDArray[np.int32]
+    length_b: NDArray[np.int32]
     adapter_a: NDArray[np.uint16]
     adapter_b: NDArray[np.uint16]
     persona: NDArray[np.uint16]
@@ -93,6 +96,8 @@ COLUMNS: dict[str, str] = {
     "prompt": "<i4",
     "annotator": "<i4",
     "dwell_ms": "<i4",
+    "length_a": "<i4",
+    "length_b": "<i4",
     "adapter_a": "<u2",
     "adapter_b": "<u2",
     "persona": "<u2",
@@ -293,6 +298,8 @@ def _rows(
             Comparison.prompt_id,
             Judgment.annotator_id,
             Judgment.dwell_ms,
+            func.length(a.text),
+            func.length(b.text),
             a.adapter_id,
             b.adapter_id,
             Comparison.persona_slug,

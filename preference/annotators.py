@@ -70,7 +70,8 @@ class AnnotatorTable:
         n: judgments; ties, both_bad: shares of them.
         first_place: share of decided, placed judgments won by the first place, with Wilson's
             interval (0.5 is no bias).
-        agreement: share of others' judgments of the same comparisons with the same verdict.
+        agreement: share of others' judgments of the same comparisons with the same verdict, with
+            Wilson's interval on agreement_n, the annotator's judgments that others share.
         gold: share of gold comparisons answered right, with Wilson's interval; gold_n: how many.
         seconds: median time a judgment.
     """
@@ -83,6 +84,9 @@ class AnnotatorTable:
     first_place_low: Floats
     first_place_high: Floats
     agreement: Floats
+    agreement_low: Floats
+    agreement_high: Floats
+    agreement_n: Ints
     gold: Floats
     gold_low: Floats
     gold_high: Floats
@@ -91,7 +95,13 @@ class AnnotatorTable:
 
 
 def fit_crowd(
-    item_a: Any, item_b: Any, verdict: Any, annotator: Any, *, ci: float = 0.95
+    item_a: Any,
+    item_b: Any,
+    verdict: Any,
+    annotator: Any,
+    *,
+    apart: bool = False,
+    ci: float = 0.95,
 ) -> CrowdFit:
     """Ratings and annotator reliabilities by maximum a posteriori.
 
@@ -100,6 +110,8 @@ def fit_crowd(
         item_b: n items, the other side.
         verdict: n verdicts; both_bad is left out.
         annotator: n labels.
+        apart: fit groups of items that never met together, for the annotators' sake; ratings of
+            different groups then share no scale.
         ci: level of the reliability intervals.
 
     Raises:
@@ -113,28 +125,28 @@ def fit_crowd(
         raise InputError("annotator takes one array of labels")
     cells = count(j)
     shape = connectivity(cells)
-    if len(shape.islands) > 1:
+    if len(shape.islands) > 1 and not apart:
         refuse(shape)
     index = item_index(j, cells)
     keep = np.flatnonzero(j.verdict != BOTH_BAD)
-    a, b, who = index[j.a[keep]], index[j.b[keep]], groups[0][keep]
-    y = np.array([1.0, 0.0, 0.5, 0.0])[j.verdict[keep]]
     k, m = cells.k, int(groups[0].max()) + 1
+    judged = np.bincount(groups[0][keep], minlength=m)
+    a, b, who, y, w = _alike(index[j.a[keep]], index[j.b[keep]], groups[0][keep], j.verdict[keep])
     start = np.concatenate([np.zeros(k), np.full(m, 1.5)])
     minimize = import_module("scipy.optimize").minimize
     answer = minimize(
         negative_log_posterior,
         start,
-        args=(a, b, who, y, k, m),
+        args=(a, b, who, y, k, m, w),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-7},
     )
-    if not answer.success and float(np.abs(answer.jac).max()) > 1e-3 * max(len(y), 1) ** 0.5:
+    if not answer.success and float(np.abs(answer.jac).max()) > 1e-3 * max(len(keep), 1) ** 0.5:
         raise ConvergenceError(f"the crowd model did not converge: {answer.message}")
     x = np.asarray(answer.x, dtype=np.float64)
     ratings, logit = x[:k] - x[:k].mean(), x[k:]
-    spread = _logit_error(ratings, logit, a, b, who, y, m)
+    spread = _logit_error(ratings, logit, a, b, who, w, m)
     z = quantile(ci)
     names = _labels(annotator, groups[0], m)
     return CrowdFit(
@@ -144,19 +156,30 @@ def fit_crowd(
         sigmoid(logit),
         sigmoid(logit - z * spread),
         sigmoid(logit + z * spread),
-        np.bincount(who, minlength=m),
+        judged,
         -float(answer.fun),
         int(answer.nit),
     )
 
 
+def _alike(a: Ints, b: Ints, who: Ints, verdict: Any) -> tuple[Ints, Ints, Ints, Floats, Floats]:
+    """Judgments that say the same of the same items by the same annotator, once, with how many."""
+    items = int(max(a.max(initial=0), b.max(initial=0))) + 1
+    keys, codes = ranked(((who.astype(np.int64) * items + a) * items + b) * 4 + verdict)
+    pair = keys // 4
+    score = np.array([1.0, 0.0, 0.5, 0.0])[keys % 4]
+    times = np.bincount(codes, minlength=len(keys)).astype(np.float64)
+    return pair // items % items, pair % items, pair // (items * items), score, times
+
+
 def negative_log_posterior(
-    x: Floats, a: Ints, b: Ints, who: Ints, y: Floats, k: int, m: int
+    x: Floats, a: Ints, b: Ints, who: Ints, y: Floats, k: int, m: int, w: Floats | None = None
 ) -> tuple[float, Floats]:
     """Value and gradient at x = [ratings (k) | logit of reliability (m)].
 
-    y is 1 where a was preferred, 0 where b was, 1/2 for a tie.
+    y is 1 where a was preferred, 0 where b was, 1/2 for a tie; w is how many judgments say so.
     """
+    w = np.ones(len(y)) if w is None else w
     ratings, logit = x[:k], x[k:]
     d = ratings[a] - ratings[b]
     p, r = sigmoid(d), sigmoid(logit)
@@ -164,10 +187,10 @@ def negative_log_posterior(
     likes = rk * p + (1 - rk) * (1 - p)
     likes = np.clip(likes, 1e-12, 1 - 1e-12)
     alpha, beta = _BETA
-    value = float(y @ np.log(likes) + (1 - y) @ np.log1p(-likes))
+    value = float((w * y) @ np.log(likes) + (w * (1 - y)) @ np.log1p(-likes))
     value -= _PRECISION / 2 * float(ratings @ ratings)
     value -= float(alpha * np.logaddexp(0, -logit).sum() + beta * np.logaddexp(0, logit).sum())
-    push = y / likes - (1 - y) / (1 - likes)
+    push = w * (y / likes - (1 - y) / (1 - likes))
     by_d = push * (2 * rk - 1) * p * (1 - p)
     by_r = push * (2 * p - 1) * rk * (1 - rk)
     slope = np.concatenate(
@@ -180,23 +203,22 @@ def negative_log_posterior(
 
 
 def _logit_error(
-    ratings: Floats, logit: Floats, a: Ints, b: Ints, who: Ints, y: Floats, m: int
+    ratings: Floats, logit: Floats, a: Ints, b: Ints, who: Ints, w: Floats, m: int
 ) -> Floats:
     """Standard error of each reliability's logit, from its expected information and the prior."""
     p, r = sigmoid(ratings[a] - ratings[b]), sigmoid(logit)
     rk = r[who]
     likes = np.clip(rk * p + (1 - rk) * (1 - p), 1e-12, 1 - 1e-12)
     slope = (2 * p - 1) * rk * (1 - rk)
-    information = np.bincount(who, slope**2 / (likes * (1 - likes)), m)
+    information = np.bincount(who, w * slope**2 / (likes * (1 - likes)), m)
     return 1 / np.sqrt(information + sum(_BETA) * r * (1 - r))
 
 
 def _labels(annotator: Any, codes: Ints, m: int) -> tuple[Any, ...]:
-    values: list[Any] = list(annotator)
-    out: list[Any] = [None] * m
-    for position in np.unique(codes, return_index=True)[1]:
-        out[int(codes[position])] = values[int(position)]
-    return tuple(out)
+    first = np.full(m, -1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    values = annotator.array if hasattr(annotator, "array") else annotator
+    return tuple(values[int(position)] if position >= 0 else None for position in first)
 
 
 def annotator_table(
@@ -235,6 +257,8 @@ def annotator_table(
         bias, good = first / first_n, right / gold_n
     low, high = wilson(bias, first_n, z)
     gold_low, gold_high = wilson(good, gold_n, z)
+    alike, shared = _agreement(j, who, m, unit)
+    alike_low, alike_high = wilson(alike, shared, z)
     return AnnotatorTable(
         _labels(annotator, who, m),
         n,
@@ -243,7 +267,10 @@ def annotator_table(
         bias,
         low,
         high,
-        _agreement(j, who, m, unit),
+        alike,
+        alike_low,
+        alike_high,
+        shared.astype(np.int64),
         good,
         gold_low,
         gold_high,
@@ -283,8 +310,8 @@ def _gold(j: Judgments, who: Ints, m: int, gold: Any) -> tuple[Floats, Floats]:
     return _sums(who, known & (codes == j.verdict), m), _sums(who, known, m)
 
 
-def _agreement(j: Judgments, who: Ints, m: int, unit: Any) -> Floats:
-    """Share of other people's judgments of the same unit that say the same."""
+def _agreement(j: Judgments, who: Ints, m: int, unit: Any) -> tuple[Floats, Floats]:
+    """Share of other people's judgments of the same unit that say the same; judgments shared."""
     from preference.overlap import oriented
 
     low = np.minimum(j.a, j.b).astype(np.int64)
@@ -301,7 +328,7 @@ def _agreement(j: Judgments, who: Ints, m: int, unit: Any) -> Floats:
     same = table[key, verdict] - own_table[own, verdict]
     others = table.sum(axis=1)[key] - own_table.sum(axis=1)[own]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.bincount(who, same, m) / np.bincount(who, others, m)
+        return np.bincount(who, same, m) / np.bincount(who, others, m), _sums(who, others > 0, m)
 
 
 def _medians(who: Ints, m: int, seconds: Any) -> Floats:

@@ -53,7 +53,8 @@ from preference.win_rate import WinRates, win_rates_of
 
 __all__ = ["Report", "ReportItem", "build", "build_columns", "read_csv"]
 
-FEWEST_PROMPTS = 6  # fewer say too little about prompts in general to widen intervals by
+# Fewer than these say too little about people or prompts in general to widen intervals by.
+FEWEST = {"annotator": 5, "prompt": 6}
 DIGITS = 10
 
 
@@ -250,7 +251,7 @@ def _clusters(columns: Columns, j: Judgments) -> tuple[list[str], list[Ints], li
     names: list[str] = []
     arrays: list[Any] = []
     informative = j.verdict != BOTH_BAD
-    for name, fewest in (("annotator", 2), ("prompt", FEWEST_PROMPTS)):
+    for name, fewest in FEWEST.items():
         labels = getattr(columns, name)
         if labels is None:
             continue
@@ -258,13 +259,11 @@ def _clusters(columns: Columns, j: Judgments) -> tuple[list[str], list[Ints], li
         if found >= fewest:
             names.append(name)
             arrays.append(labels)
-        elif name == "annotator":
+        elif found == 1:
+            notes.append(f"one {name} only: the intervals are about this one, not about others")
+        elif found:
             notes.append(
-                "one annotator only: the intervals are about this person's judgments, not people's"
-            )
-        else:
-            notes.append(
-                f"{found} prompts are too few to speak for others: intervals are about these ones"
+                f"{found} {name}s are too few to speak for others: intervals are about these ones"
             )
     if columns.annotator is None:
         notes.append(

@@ -2,46 +2,17 @@
 
 import streamlit as st
 
-from annotate_app import charts, findings, panels, queries, work_queries
+from annotate_app import charts, filters, findings, panels, work_queries
 from annotate_app.naming import short, short_names
 from annotate_app.session import require
 from annotate_app.words import many
 
-EVERYTHING, LABEL, BLIND, IMPORTED = "every comparison", "for training", "blind", "imported"
-KINDS = {EVERYTHING: None, LABEL: "label", BLIND: "blind", IMPORTED: "imported"}
-ALL = "all"
-
 require("analyst")
 names = work_queries.personas()
-rounds = work_queries.rounds()
-short_of = short_names(rounds)
+short_of = short_names(work_queries.rounds())
 incumbents = {change.adapter for change in work_queries.incumbents().values()}
 top = st.container()
-
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    persona = st.selectbox(
-        "Persona",
-        [ALL, *names],
-        format_func=lambda slug: "All personas" if slug == ALL else names[slug],
-        key="persona",
-        bind="query-params",
-        width=220,
-    )
-    numbers = sorted({view.number for view in rounds if persona in (ALL, view.persona)})
-    number = st.selectbox(
-        "Round", [ALL, *map(str, numbers)], key="round", bind="query-params", width=110
-    )
-    kind = st.selectbox(
-        "Comparisons", list(KINDS), key="comparisons", bind="query-params", width=190
-    )
-    people_only = st.toggle("People only", key="people", bind="query-params")
-
-found = queries.analysis(
-    None if persona == ALL else persona,
-    round=None if number == ALL else int(number),
-    batch_kind=KINDS[kind],
-    include_simulated=not people_only,
-)
+found = filters.shown().analysis()
 
 
 def label_of(adapter_id: str, slug: str | None) -> str:
@@ -102,9 +73,9 @@ def ratings_figure(section, island, place: int) -> None:
         ),
         table,
         key=key,
-        note=" ".join(island.notes),
         columns={
             "label": "Adapter",
+            "rank": "Rank",
             "rated": "Rating",
             "between": "95 % interval",
             "wins_said": "Win rate, %",
@@ -118,60 +89,20 @@ def ratings_figure(section, island, place: int) -> None:
     )
 
 
-def matrix_figure(section) -> None:
-    """Every pair's win rate."""
-    pairs = section.pairs.copy()
-    if pairs.empty:
-        return
-    order = [item for island in section.islands for item in island.items["item"]]
-    rank = {item: place for place, item in enumerate(order)}
-    pairs = pairs.sort_values(
-        ["item", "opponent"], key=lambda column: column.map(rank), kind="stable"
-    )
-    pairs["item_id"], pairs["opponent_id"] = pairs["item"], pairs["opponent"]
-    for column in ("item", "opponent"):
-        pairs[column] = [label_of(item, section.persona) for item in pairs[column]]
-    pairs["said"] = [
-        findings.estimate(*row)
-        for row in zip(pairs["win_rate"], pairs["ci_low"], pairs["ci_high"], strict=True)
-    ]
-    clear = int((pairs["ci_low"] > 0.5).sum())
-    title = f"{clear} of {many(len(pairs) // 2, 'pair')} clearly decided"
-    panels.figure(
-        charts.win_matrix(pairs, title=title, ink=panels.ink()),
-        pairs,
-        key=f"matrix-{section.persona or 'none'}",
-        columns={
-            "item": "Adapter",
-            "opponent": "Against",
-            "said": "Wins, %",
-            "n": "Judged",
-            "ties": "Ties",
-        },
-    )
-
-
 def facts(section) -> None:
-    """Agreement, the pull of the place, what does not rank, in three short lines."""
+    """Agreement, the pull of the place, what does not rank, how the intervals were made."""
     lines = []
     if section.alpha is not None:
-        value, low, high, units = section.alpha
+        alpha = section.alpha
         lines.append(
-            f"**{findings.agreement(value)}** ({low:.2f} to {high:.2f},"
-            f" {many(units, 'comparison')} judged by two or more)"
+            f"**{findings.agreement(alpha.value)}** ({alpha.ci_low:.2f} to {alpha.ci_high:.2f},"
+            f" {many(alpha.units, 'comparison')} judged by two or more)"
         )
-    else:
+    elif section.report is not None:
         lines.append(f"Agreement is not known: {section.alpha_why}.")
-    if section.first_place is not None:
-        share = section.first_place
-        pull = "pulls" if share.low > 0.5 or share.high < 0.5 else "does not pull clearly"
-        lines.append(
-            f"**The place {pull}**: Response A won"
-            f" {findings.estimate(share.value, share.low, share.high)}"
-            f" of {share.n:,} decided judgments."
-        )
-    if section.both_bad:
-        lines.append(f"Both responses were bad in {many(section.both_bad, 'judgment')}.")
+    if section.report is not None:
+        lines.append(findings.first_place(section.report.bias))
+        lines += [findings.sentence(panels.say(note)) + "." for note in section.notes]
     if section.same:
         lines.append(
             f"{many(section.same, 'judgment')} compare two responses of one adapter:"
@@ -200,14 +131,15 @@ def show(section, several: bool) -> None:
             f"All {many(section.n, 'judgment')} compare responses of one adapter. They are what"
             " the next retraining learns from; a rating needs two adapters.",
         )
-    else:
-        left, right = st.columns(2, gap="large")
-        with left:
-            for place, island in enumerate(section.islands):
-                ratings_figure(section, island, place)
-        with right:
-            matrix_figure(section)
-    facts(section)
+        facts(section)
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        for place, island in enumerate(section.islands):
+            ratings_figure(section, island, place)
+    with right:
+        st.markdown("**How to read this**")
+        facts(section)
 
 
 with top:
@@ -221,11 +153,6 @@ with top:
         panels.data_line(0, None)
 
 if not found.sections:
-    panels.empty(
-        "No judgments here",
-        "Choose another persona, round or kind of comparison above, or judge some pairs on the"
-        " **Label** page. Ratings appear as soon as two adapters have been compared.",
-    )
-    panels.link("label", "Judge some pairs", ":material/thumbs_up_down:")
+    panels.nothing_here()
 for each in found.sections:
     show(each, several=len(found.sections) > 1)

@@ -169,7 +169,17 @@ def test_few_prompts_and_one_annotator_are_not_clustered_and_it_is_said():
     made = report.build(d)
     assert made.settings["clusters"] == {}
     assert any("one annotator only" in n for n in made.notes)
-    assert any("too few" in n for n in made.notes)
+    assert any("one prompt only" in n for n in made.notes)
+
+
+def test_fewer_than_five_annotators_widen_no_interval_and_it_is_said():
+    d = frame(200)
+    d["annotator"] = ["ann", "bob", "cy", "di"] * 50
+    made = report.build(d.drop(columns="prompt"))
+    assert made.settings["clusters"] == {}
+    assert any("4 annotators are too few to speak for others" in n for n in made.notes)
+    d["annotator"] = ["ann", "bob", "cy", "di", "eve"] * 40
+    assert report.build(d).settings["clusters"]["annotator"] == 5
 
 
 def test_a_clear_leader_is_called_ahead_and_a_close_one_is_not():
