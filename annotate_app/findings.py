@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from preference.agreement import Agreement
+
 
 def percent(share: float | None) -> str:
     """``64 %`` for 0.64, a dash for a share that is not known."""
@@ -132,6 +134,24 @@ def agreement(alpha: float | None) -> str:
         else "hardly agree"
     )
     return f"Annotators {level}: alpha {alpha:.2f}"
+
+
+def automatic(kappa: Agreement) -> str:
+    """How far automatic judges agree with people, in words; Markdown."""
+    if not isfinite(kappa.value):
+        return sentence(f"automatic judges cannot be compared with people: {kappa.explanation}")
+    level = (
+        "agree with people well"
+        if kappa.value >= 0.6
+        else "agree with people in part"
+        if kappa.value >= 0.2
+        else "hardly agree with people"
+    )
+    between = f"{kappa.ci_low:.2f} to {kappa.ci_high:.2f}" if isfinite(kappa.se) else "no interval"
+    return (
+        f"**Automatic judges {level}**: kappa {kappa.value:.2f} ({between}); the same verdict in"
+        f" {percent(kappa.observed)} of pairs of judgments, {percent(kappa.expected)} by chance"
+    )
 
 
 def first_place(bias: Mapping[str, Any]) -> str:

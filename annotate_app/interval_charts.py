@@ -73,11 +73,11 @@ def intervals(
     point = base.mark_point(size=80, filled=True, color=ink_of, opacity=1).encode(
         x=alt.X("value:Q", scale=scale)
     )
-    count = base.mark_text(align="right", dy=-11, fontSize=11, color=ink.muted).encode(
-        x=alt.value("width"), text="small:N"
+    count = base.mark_text(align="left", dx=7, fontSize=11, color=ink.muted).encode(
+        x=alt.X("ci_high:Q", scale=scale), text="small:N"
     )
     layers: list[Any] = [line_at(reference, "x", ink)] if reference is not None else []
-    return finish(alt.layer(*layers, whisker, point, count), title, len(rows), row=36)
+    return finish(alt.layer(*layers, whisker, point, count), title, len(rows))
 
 
 def over_time(
@@ -124,16 +124,17 @@ def over_time(
 
 
 def _share_scale() -> tuple[alt.Scale, alt.Axis]:
+    """A little room beyond 100 % for the count."""
     axis = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.25, 0.5, 0.75, 1])
-    return alt.Scale(domain=[0, 1], nice=False), axis
+    return alt.Scale(domain=[0, 1.14], nice=False), axis
 
 
 def _number_scale(rows: Frame, reference: float | None) -> tuple[alt.Scale, alt.Axis]:
     ends = [*rows["ci_low"], *rows["ci_high"], *([] if reference is None else [reference])]
     low, high = min(ends), max(ends)
-    space = 0.1 * max(high - low, 0.1)
+    space = 0.05 * max(high - low, 0.1)
     return (
-        alt.Scale(domain=[low - space, high + space], nice=False),
+        alt.Scale(domain=[low - space, high + 4 * space], nice=False),
         alt.Axis(tickCount=5, format="+.2~f"),
     )
 

@@ -13,8 +13,9 @@ import streamlit as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from annotate_app import annotators, results
+from annotate_app import checks as check
 from annotate_app import head_to_head as head_to_heads
-from annotate_app import results
 from annotate_app.frames import Frame, pd
 from annotate_app.head_to_head import HeadToHead
 from annotate_app.views import Pulse, Totals
@@ -66,6 +67,30 @@ def head_to_head(
     """One adapter against another under a filter."""
     filters = (persona, round, batch_kind, include_simulated)
     return _head_to_head(database_url(), pulse(), one, other, filters)
+
+
+def people(
+    persona: str | None,
+    *,
+    round: int | None = None,
+    batch_kind: str | None = None,
+    include_simulated: bool = True,
+) -> annotators.People | None:
+    """Everybody behind the judgments under a filter; None where nobody judged."""
+    filters = (persona, round, batch_kind, include_simulated)
+    return _people_of(database_url(), pulse(), filters)
+
+
+def checks(
+    persona: str | None,
+    *,
+    round: int | None = None,
+    batch_kind: str | None = None,
+    include_simulated: bool = True,
+) -> list[tuple[results.Section, check.Checks]]:
+    """Each persona's numbers, and what could mislead them."""
+    filters = (persona, round, batch_kind, include_simulated)
+    return _checks(database_url(), pulse(), filters)
 
 
 def blind_results(include_simulated: bool = True) -> Frame:
@@ -160,6 +185,30 @@ def _head_to_head(
     persona, number, kind, include_simulated = filters
     packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
     return head_to_heads.head_to_head(packed, known, one, other)
+
+
+@st.cache_resource(ttl=TTL, max_entries=16, show_spinner=False)
+def _people_of(url: str, at: Pulse, filters: tuple[Any, ...]) -> annotators.People | None:
+    persona, number, kind, include_simulated = filters
+    packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
+    if not packed.n:
+        return None
+    query = select(Comparison.id, Comparison.gold).where(Comparison.gold.is_not(None))
+    gold = read(lambda session: {row[0]: str(row[1]) for row in session.execute(query)})
+    return annotators.people_of(packed, known, gold)
+
+
+@st.cache_resource(ttl=TTL, max_entries=16, show_spinner=False)
+def _checks(
+    url: str, at: Pulse, filters: tuple[Any, ...]
+) -> list[tuple[results.Section, check.Checks]]:
+    persona, number, kind, include_simulated = filters
+    packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
+    parts = dict(results.by_persona(packed))
+    return [
+        (section, check.checks_of(parts[section.persona], known, section))
+        for section in _analysis(url, at, *filters).sections
+    ]
 
 
 def _chosen(

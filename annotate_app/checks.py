@@ -1,0 +1,191 @@
+"""What could mislead the ratings: place, length, drift, a model that does not fit, circles.
+
+Knows which of preference's functions answers which question. Knows no SQL, no chart, no Streamlit.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annotate_app.frames import Frame, pd
+from annotate_app.results import Section
+from db import judgments
+from db.blocks import Packed
+from db.judgments import Tables
+from preference import PreferenceError
+from preference.covariance import quantile
+from preference.diagnostics import (
+    Cycle,
+    GoodnessOfFit,
+    drift,
+    goodness_of_fit,
+    intransitive_cycles,
+)
+from preference.report import FEWEST
+from preference.win_rate import wilson, win_rates
+
+TIE = 2
+WINDOWS = 12
+"""Parts of equal size in which the place is looked at over time."""
+FEWEST_IN_WINDOW = 30
+CLEARLY_LONGER = 1.1
+"""From this ratio of lengths on one text is called the longer one."""
+NORMAL_95 = 1.959963984540054
+SURE_CIRCLE = 2.0
+"""Standard errors that a circle's weakest link must be away from even to be more than chance."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What could mislead one persona's ratings.
+
+    Attributes:
+        pulls: what pulls besides quality; rows label, value (win rate), ci_low, ci_high, n.
+        places: win share of the first place over time; rows at, value, ci_low, ci_high (jointly
+            95 %), n.
+        drift: change of each rating, later half less earlier; rows item, value, ci_low, ci_high,
+            n, z; empty where ``drift_why`` says so.
+        drift_p: chance of such a change if nothing moved; NaN where unknown.
+        fit: Pearson's test of the ratings' model, or None.
+        cycles: circles of three with their evidence, the strongest first.
+    """
+
+    pulls: Frame
+    places: Frame
+    drift: Frame
+    drift_p: float
+    drift_why: str
+    fit: GoodnessOfFit | None
+    cycles: tuple[Cycle, ...]
+
+
+def checks_of(packed: Packed, known: Tables, section: Section) -> Checks:
+    """Every check of one persona's standing judgments."""
+    moved, p, why = _drift(packed, known)
+    fits = [fit for fit in (section.report.fits if section.report else ()) if fit is not None]
+    return Checks(
+        pulls=_pulls(packed, known),
+        places=_places(packed),
+        drift=moved,
+        drift_p=p,
+        drift_why=why,
+        fit=goodness_of_fit(fits[0]) if fits else None,
+        cycles=tuple(
+            cycle for fit in fits for cycle in intransitive_cycles(fit) if cycle.evidence > 0
+        ),
+    )
+
+
+def _pulls(packed: Packed, known: Tables) -> Frame:
+    shorter = np.minimum(packed.length_a, packed.length_b)
+    longer = np.maximum(packed.length_a, packed.length_b)
+    sides = {
+        "Response A, shown first": np.where(packed.placement == 0, 0, packed.placement),
+        "The longer response": np.where(
+            longer >= CLEARLY_LONGER * np.maximum(shorter, 1),
+            np.sign(packed.length_a - packed.length_b),
+            0,
+        ),
+    }
+    rows = [
+        found
+        for label, side in sides.items()
+        if (found := _share(packed, known, side, label)) is not None
+    ]
+    return pd.DataFrame(rows, columns=["label", "value", "ci_low", "ci_high", "n"])
+
+
+def _share(packed: Packed, known: Tables, side: Any, label: str) -> list[Any] | None:
+    """Win rate of a side (+1 canonical A, −1 B, 0 neither), clustered as ratings are."""
+    part = packed.where((side != 0) & (packed.verdict <= TIE))
+    if not part.n:
+        return None
+    own = side[(side != 0) & (packed.verdict <= TIE)]
+    verdict = np.where((own < 0) & (part.verdict < TIE), 1 - part.verdict, part.verdict)
+    columns = judgments.columns_of(part, known)
+    clusters = [
+        labels
+        for name, labels in (("annotator", columns.annotator), ("prompt", columns.prompt))
+        if len(labels.categories) >= FEWEST[name]
+    ]
+    rates = win_rates(
+        np.zeros(part.n, dtype=np.int64),
+        np.ones(part.n, dtype=np.int64),
+        verdict.astype(np.uint8),
+        weight=columns.weight,
+        cluster=clusters or None,
+    )
+    found = rates.pair(0, 1)
+    return [label, found.value, found.ci_low, found.ci_high, part.n]
+
+
+def _places(packed: Packed) -> Frame:
+    told = packed.where((packed.verdict < TIE) & (packed.placement != 0))
+    names = ["at", "value", "ci_low", "ci_high", "n"]
+    windows = min(WINDOWS, told.n // FEWEST_IN_WINDOW)
+    if windows < 2:
+        return pd.DataFrame(columns=names)
+    order = np.argsort(told.created, kind="stable")
+    first = ((told.verdict == 0) == (told.placement > 0))[order]
+    edges = np.linspace(0, told.n, windows + 1).astype(int)
+    sizes = np.diff(edges)
+    shares = np.add.reduceat(first.astype(np.float64), edges[:-1]) / sizes
+    low, high = wilson(shares, sizes, quantile(1 - 0.05 / windows))  # jointly 95 % (Bonferroni)
+    at = pd.to_datetime(told.created[order][edges[:-1]], unit="us", utc=True)
+    return pd.DataFrame(dict(zip(names, (at, shares, low, high, sizes), strict=True)))
+
+
+def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
+    nothing = pd.DataFrame(columns=["item", "value", "ci_low", "ci_high", "n", "z"])
+    part = packed.where((packed.adapter_a != packed.adapter_b) & (packed.verdict <= TIE))
+    if part.n < 2:
+        return nothing, float("nan"), "too few judgments that rank anything"
+    part = _in_both_halves(part)
+    if part.n < 2:
+        return nothing, float("nan"), "no two adapters were compared in both halves of the time"
+    columns = judgments.columns_of(part, known)
+    later = part.created > np.median(part.created)
+    people = len(columns.annotator.categories)
+    try:
+        found = drift(
+            columns.item_a,
+            columns.item_b,
+            columns.verdict,
+            later=later,
+            cluster=columns.annotator if people >= FEWEST["annotator"] else None,
+        )
+    except PreferenceError as error:
+        return nothing, float("nan"), str(error)
+    se = np.divide(found.change, found.z, out=np.zeros_like(found.change), where=found.z != 0)
+    place = {name: at for at, name in enumerate(part.adapters)}
+    counts = np.bincount(part.adapter_a, minlength=len(place))
+    counts = counts + np.bincount(part.adapter_b, minlength=len(place))
+    table = pd.DataFrame(
+        {
+            "item": list(found.items),
+            "value": found.change,
+            "ci_low": found.change - NORMAL_95 * np.abs(se),
+            "ci_high": found.change + NORMAL_95 * np.abs(se),
+            "n": [int(counts[place[str(item)]]) for item in found.items],
+            "z": found.z,
+        }
+    )
+    return table.sort_values("z", key=np.abs, ascending=False), found.p_value, ""
+
+
+def _in_both_halves(packed: Packed) -> Packed:
+    """The judgments of items that meet others in the earlier and in the later half of them."""
+    while packed.n:
+        later = packed.created > np.median(packed.created)
+        size = len(packed.adapters)
+        met = np.zeros((2, size), dtype=np.bool_)
+        for half in (0, 1):
+            rows = later == bool(half)
+            met[half, packed.adapter_a[rows]] = met[half, packed.adapter_b[rows]] = True
+        both = met.all(axis=0)
+        keep = both[packed.adapter_a] & both[packed.adapter_b]
+        if keep.all():
+            break
+        packed = packed.where(keep)
+    return packed
