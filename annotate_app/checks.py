@@ -177,7 +177,7 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
 def _in_both_halves(packed: Packed) -> Packed:
     """The judgments of items that meet others in the earlier and in the later half of them."""
     while packed.n:
-        later = packed.created > np.median(packed.created)
+        later = np.asarray(packed.created > np.median(packed.created))
         size = len(packed.adapters)
         met = np.zeros((2, size), dtype=np.bool_)
         for half in (0, 1):

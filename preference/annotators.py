@@ -133,18 +133,24 @@ def fit_crowd(
     judged = np.bincount(groups[0][keep], minlength=m)
     a, b, who, y, w = _alike(index[j.a[keep]], index[j.b[keep]], groups[0][keep], j.verdict[keep])
     start = np.concatenate([np.zeros(k), np.full(m, 1.5)])
+    # in units of about one standard error: many judgments an item, few an annotator
+    unit = 1 / np.sqrt(_information_at_start(a, b, start[k:], who, w, k))
     minimize = import_module("scipy.optimize").minimize
+
+    def scaled(z: Floats) -> tuple[float, Floats]:
+        value, slope = negative_log_posterior(z * unit, a, b, who, y, k, m, w)
+        return value, slope * unit
+
     answer = minimize(
-        negative_log_posterior,
-        start,
-        args=(a, b, who, y, k, m, w),
+        scaled,
+        start / unit,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-7},
     )
     if not answer.success and float(np.abs(answer.jac).max()) > 1e-3 * max(len(keep), 1) ** 0.5:
         raise ConvergenceError(f"the crowd model did not converge: {answer.message}")
-    x = np.asarray(answer.x, dtype=np.float64)
+    x = np.asarray(answer.x, dtype=np.float64) * unit
     ratings, logit = x[:k] - x[:k].mean(), x[k:]
     spread = _logit_error(ratings, logit, a, b, who, w, m)
     z = quantile(ci)
@@ -200,6 +206,14 @@ def negative_log_posterior(
         ]
     )
     return -value, -slope
+
+
+def _information_at_start(a: Ints, b: Ints, logit: Floats, who: Ints, w: Floats, k: int) -> Floats:
+    """Diagonal of the information [ratings | logits] where all ratings are equal."""
+    r = sigmoid(logit)
+    each = w * (2 * r[who] - 1) ** 2 / 4
+    ratings = np.bincount(a, each, k) + np.bincount(b, each, k) + _PRECISION
+    return np.concatenate([ratings, sum(_BETA) * r * (1 - r)])
 
 
 def _logit_error(
