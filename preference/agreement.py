@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from preference.counts import ranked
 from preference.covariance import quantile
 from preference.encoding import AnyArray, Floats, Ints
 from preference.errors import InputError
@@ -69,36 +70,63 @@ def krippendorff_alpha(ratings: Any, level: str = "nominal", *, ci: float = 0.95
     return alpha_of_counts(counts, values, level=level, ci=ci)
 
 
-def alpha_of_counts(
-    counts: Floats, values: Any = None, *, level: str = "nominal", ci: float = 0.95
-) -> Agreement:
-    """Alpha from (units, values) counts of ratings; `values` are the numbers behind the columns."""
+def patterns(counts: Floats) -> tuple[Floats, Floats]:
+    """The different rows of (units, values) counts, and how many units have each.
+
+    Units with equal counts are alike for every coefficient, and there are few kinds of them.
+    """
     c = np.asarray(counts, dtype=np.float64)
+    base = int(c.max(initial=0.0)) + 1
+    if len(c) == 0 or base ** c.shape[1] >= 1 << 62 or (c != np.floor(c)).any():
+        return c, np.ones(len(c))
+    place = base ** np.arange(c.shape[1] - 1, -1, -1, dtype=np.int64)
+    found, which = ranked((c @ place.astype(np.float64)).astype(np.int64))
+    if base ** c.shape[1] > 1 << 53:
+        found, which = ranked(c.astype(np.int64) @ place)
+    rows = found[:, None] // place % base
+    return rows.astype(np.float64), np.bincount(which, minlength=len(found)).astype(np.float64)
+
+
+def alpha_of_counts(
+    counts: Floats,
+    values: Any = None,
+    *,
+    level: str = "nominal",
+    ci: float = 0.95,
+    times: Floats | None = None,
+) -> Agreement:
+    """Alpha from (units, values) counts of ratings; `values` are the numbers behind the columns.
+
+    With `times` the rows are `patterns` and their numbers of units.
+    """
+    c, times = patterns(counts) if times is None else (counts, times)
     m = c.sum(axis=1)
-    c, m = c[m >= 2], m[m >= 2]
-    if len(c) == 0:
+    c, times, m = c[m >= 2], times[m >= 2], m[m >= 2]
+    units = int(times.sum())
+    if units == 0:
         return _undefined("krippendorff_alpha", "no unit has two ratings", 0, 0)
     numbers = np.arange(c.shape[1], dtype=np.float64) if values is None else values
-    totals, size = c.sum(axis=0), float(m.sum())
+    totals, size = times @ c, float(times @ m)
     if (totals > 0).sum() < 2:
         return _undefined(
             "krippendorff_alpha",
             "every rating is the same, so chance would agree too and nothing can be told",
-            len(c),
+            units,
             int(size),
         )
     delta = _distances(totals[None, :], numbers, level)[0]
     disagreement = np.einsum("uv,vw,uw->u", c, delta, c) / (m - 1)
-    observed = float(disagreement.sum()) / size
+    observed = float(times @ disagreement) / size
     expected = float(totals @ delta @ totals) / (size * (size - 1))
     value = 1 - observed / expected
-    if len(c) < 2:
+    if units < 2:
         return _undefined(
             "krippendorff_alpha", "one unit only, so no interval", 1, int(size), value=value
         )
-    others = _leave_one_out(c, m, totals, size, disagreement, numbers, level)
-    se = float(np.sqrt((len(c) - 1) / len(c) * ((others - others.mean()) ** 2).sum()))
-    half = quantile(ci, len(c) - 1) * se
+    others = _leave_one_out(c, times, m, totals, size, disagreement, numbers, level)
+    middle = float(times @ others) / units
+    se = float(np.sqrt((units - 1) / units * (times @ (others - middle) ** 2)))
+    half = quantile(ci, units - 1) * se
     return Agreement(
         "krippendorff_alpha",
         value,
@@ -107,13 +135,14 @@ def alpha_of_counts(
         min(value + half, 1.0),
         observed,
         expected,
-        len(c),
+        units,
         int(size),
     )
 
 
 def _leave_one_out(
     c: Floats,
+    times: Floats,
     m: Floats,
     totals: Floats,
     size: float,
@@ -121,10 +150,10 @@ def _leave_one_out(
     numbers: Floats,
     level: str,
 ) -> Floats:
-    """(units,) alpha without each unit."""
+    """(patterns,) alpha without one unit of each."""
     out = np.empty(len(c))
     step = max(1, _CHUNK_VALUES // c.shape[1] ** 2)
-    total = disagreement.sum()
+    total = float(times @ disagreement)
     fixed = level != "ordinal"
     delta = _distances(totals[None, :], numbers, level)
     for start in range(0, len(c), step):
@@ -133,7 +162,7 @@ def _leave_one_out(
         d = delta if fixed else _distances(left, numbers, level)
         seen = total - disagreement[part]
         if not fixed:  # distances depend on the totals: the other units' disagreement moves too
-            pairs = (c / (m - 1)[:, None]).T @ c
+            pairs = (c * (times / (m - 1))[:, None]).T @ c
             own = np.einsum("uv,uw->uvw", c[part], c[part]) / (m[part] - 1)[:, None, None]
             seen = np.einsum("uvw,uvw->u", pairs[None] - own, d)
         chance = np.einsum(
@@ -234,9 +263,9 @@ def fleiss_kappa(ratings: Any, *, ci: float = 0.95) -> Agreement:
     return fleiss_of_counts(value_counts(ratings, by="row")[0], ci=ci)
 
 
-def fleiss_of_counts(counts: Floats, *, ci: float = 0.95) -> Agreement:
+def fleiss_of_counts(counts: Floats, *, ci: float = 0.95, times: Floats | None = None) -> Agreement:
     """Fleiss' kappa from (units, categories) counts of ratings."""
-    return _chance_corrected("fleiss_kappa", counts, ci)
+    return _chance_corrected("fleiss_kappa", counts, ci, times)
 
 
 def gwet_ac1(ratings: Any, *, ci: float = 0.95) -> Agreement:
@@ -244,39 +273,41 @@ def gwet_ac1(ratings: Any, *, ci: float = 0.95) -> Agreement:
     return ac1_of_counts(value_counts(ratings, by="row")[0], ci=ci)
 
 
-def ac1_of_counts(counts: Floats, *, ci: float = 0.95) -> Agreement:
+def ac1_of_counts(counts: Floats, *, ci: float = 0.95, times: Floats | None = None) -> Agreement:
     """Gwet's AC1 from (units, categories) counts of ratings."""
-    return _chance_corrected("gwet_ac1", counts, ci)
+    return _chance_corrected("gwet_ac1", counts, ci, times)
 
 
-def _chance_corrected(name: str, counts: Floats, ci: float) -> Agreement:
-    c = np.asarray(counts, dtype=np.float64)
-    c = c[c.sum(axis=1) > 0]
+def _chance_corrected(name: str, counts: Floats, ci: float, times: Floats | None) -> Agreement:
+    c, times = patterns(counts) if times is None else (counts, times)
+    kept = c.sum(axis=1) > 0
+    c, times = c[kept], times[kept]
     r = c.sum(axis=1)
-    n, several, q = len(c), int((r >= 2).sum()), int((c.sum(axis=0) > 0).sum())
+    n, several = int(times.sum()), int(times[r >= 2].sum())
+    ratings, q = int(times @ r), int((c.sum(axis=0) > 0).sum())
     if several == 0:
         return _undefined(name, "no unit has two ratings", 0, 0)
     share = c / r[:, None]
-    pi = share.mean(axis=0)
+    pi = times @ share / n
     pairs = np.where(r >= 2, r * (r - 1), 1.0)
     own = (c * (c - 1)).sum(axis=1) / pairs
-    observed = float(own[r >= 2].mean())
+    observed = float((times * own)[r >= 2].sum()) / several
     if name == "fleiss_kappa":
         expected = float((pi**2).sum())
         own_expected = share @ pi
     else:
         expected = 0.0 if q < 2 else float((pi * (1 - pi)).sum()) / (q - 1)
-        own_expected = np.zeros(n) if q < 2 else share @ (1 - pi) / (q - 1)
+        own_expected = np.zeros(len(c)) if q < 2 else share @ (1 - pi) / (q - 1)
     if 1 - expected < 1e-12:
         return _undefined(
-            name, "every rating is the same, so chance would agree too", several, int(r.sum())
+            name, "every rating is the same, so chance would agree too", several, ratings
         )
     value = (observed - expected) / (1 - expected)
     if several < 2:
-        return _undefined(name, "one unit only, so no interval", several, int(r.sum()), value=value)
+        return _undefined(name, "one unit only, so no interval", several, ratings, value=value)
     score = n / several * np.where(r >= 2, own - expected, 0.0) / (1 - expected)
     score = score - 2 * (1 - value) * (own_expected - expected) / (1 - expected)
-    se = float(np.sqrt(((score - value) ** 2).sum() / (n * (n - 1))))
+    se = float(np.sqrt(times @ (score - value) ** 2 / (n * (n - 1))))
     half = quantile(ci, n - 1) * se
     return Agreement(
         name,
@@ -287,7 +318,7 @@ def _chance_corrected(name: str, counts: Floats, ci: float) -> Agreement:
         observed,
         expected,
         several,
-        int(r.sum()),
+        ratings,
     )
 
 

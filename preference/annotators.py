@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from preference.bradley_terry import item_index
 from preference.connectivity import connectivity, refuse
-from preference.counts import count, ranked
+from preference.counts import count, item_index, ranked
 from preference.covariance import quantile
 from preference.encoding import (
     BOTH_BAD,

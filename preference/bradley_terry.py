@@ -22,7 +22,7 @@ from preference.connectivity import (
     refuse_all_ties,
     separating_direction,
 )
-from preference.counts import Cells, count, ranked
+from preference.counts import Cells, count, distinct, item_index
 from preference.covariance import Uncertainty, Variance, clustered, plain_meat, quantile, widen
 from preference.encoding import BOTH_BAD, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import ConvergenceError, InputError
@@ -121,8 +121,7 @@ def fit_judgments(
     model, choice = choose_tie_model(cells, ties, prior)
     design = cell_design(cells) if j.covariates is None else judgment_design(j, cells)
     shape, optimum = _solve(cells, design, model, prior)
-    index = item_index(j, cells)
-    uncertainty = _uncertainty(design, model, optimum, prior, variance, ci, j, clusters, index)
+    uncertainty = _uncertainty(design, model, optimum, prior, variance, ci, cells, j, clusters)
     return _result(
         cells, design, model, choice, shape, optimum, uncertainty, prior, variance, ci, j.n
     )
@@ -141,7 +140,7 @@ def fit_cells(
     model, choice = choose_tie_model(cells, ties, prior)
     design = cell_design(cells)
     shape, optimum = _solve(cells, design, model, prior)
-    uncertainty = _uncertainty(design, model, optimum, prior, variance, ci, None, [], None)
+    uncertainty = _uncertainty(design, model, optimum, prior, variance, ci, cells, None, [])
     total = round(float((cells.wins_a + cells.wins_b + cells.ties + cells.both_bad).sum()))
     return _result(
         cells, design, model, choice, shape, optimum, uncertainty, prior, variance, ci, total
@@ -187,12 +186,6 @@ def judgment_design(j: Judgments, cells: Cells) -> Design:
         np.hstack(columns) if columns else np.zeros((len(keep), 0)),
         names,
     )
-
-
-def item_index(j: Judgments, cells: Cells) -> Ints:
-    """Raw item code to position in `cells.items`; -1 for codes that do not occur."""
-    place = {item: i for i, item in enumerate(cells.items)}
-    return np.array([place.get(label, -1) for label in j.labels], dtype=np.int64)
 
 
 def choose_tie_model(
@@ -286,20 +279,20 @@ def _uncertainty(
     prior: Prior,
     variance: Variance,
     ci: float,
+    cells: Cells,
     j: Judgments | None,
     clusters: list[Ints],
-    index: Ints | None,
 ) -> Uncertainty:
     used: TieModel = "half" if not (design.ties > 0).any() else model
     bread = wald_parts(optimum.information, design.k)
-    if clusters and j is not None and index is not None:
+    if clusters and j is not None:
         informative = j.verdict != BOTH_BAD
         for way, codes in enumerate(clusters):
-            if len(ranked(codes[informative])[0]) < 2:
+            if distinct(codes, informative) < 2:
                 raise InputError(
                     f"cluster {way} has a single label: at least two are needed for an interval"
                 )
-        out = clustered(bread, j, clusters, used, optimum.parameters, index, design, ci)
+        out = clustered(bread, j, clusters, used, optimum.parameters, cells, design, ci)
     elif variance == "model":
         out = Uncertainty(bread, quantile(ci), np.inf, ())
     else:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +74,22 @@ def exact_parts(weight: Floats) -> tuple[Floats, Floats]:
     needs more than 53 bits; the second part is the remainder (about 1e-10 of the first), whose
     own rounding is far below one unit in the last place of the total.
     """
-    top = float(np.abs(weight).max(initial=0.0))
+    top = max(float(weight.max(initial=0.0)), -float(weight.min(initial=0.0)))
     if top == 0.0 or not np.isfinite(top):
         return weight, np.zeros(0)
-    unit = 2.0 ** (ceil(log2(top)) + ceil(log2(max(len(weight), 2))) - 51)
-    high = np.round(weight / unit) * unit
+    high = rounded(weight, top, len(weight))
     return high, weight - high
+
+
+def rounded(weight: Floats, top: float, n: int) -> Floats:
+    """The first of `exact_parts` for n weights of which none is above `top` in size."""
+    if top == 0.0 or not np.isfinite(top):
+        return weight
+    unit = 2.0 ** (ceil(log2(top)) + ceil(log2(max(n, 2))) - 51)
+    high = weight / unit
+    np.round(high, out=high)
+    high *= unit
+    return high
 
 
 def exact_bincount(index: NDArray[Any], weight: Floats, length: int) -> Floats:
@@ -101,6 +112,23 @@ def ranked(keys: Ints) -> tuple[Ints, Ints]:
     return np.asarray(unique, dtype=np.int64), np.asarray(codes, dtype=np.int64)
 
 
+def distinct(codes: NDArray[Any], where: NDArray[np.bool_] | None = None) -> int:
+    """How many different codes (non-negative integers) there are, of all or of some rows."""
+    top = int(codes.max(initial=-1)) + 1
+    if top > 4 * len(codes) + 1024:
+        return len(ranked((codes if where is None else codes[where]).astype(np.int64))[0])
+    found = np.bincount(codes, minlength=top)
+    if where is not None:
+        found -= np.bincount(codes[~where], minlength=top)
+    return int((found > 0).sum())
+
+
+def item_index(j: Judgments, cells: Cells) -> Ints:
+    """Raw item code to position in `cells.items`; -1 for codes that do not occur."""
+    place = {item: i for i, item in enumerate(cells.items)}
+    return np.array([place.get(label, -1) for label in j.labels], dtype=np.int64)
+
+
 def chunks(n: int) -> Iterator[slice]:
     """Slices that stay in the processor's cache."""
     for start in range(0, n, _CHUNK):
@@ -121,12 +149,22 @@ def fused_codes(j: Judgments, part: slice) -> Ints:
     return code
 
 
+_counted: WeakKeyDictionary[Judgments, Cells] = WeakKeyDictionary()
+
+
 def count(j: Judgments) -> Cells:
-    """Sum judgments to cells.
+    """Sum judgments to cells; the same judgments are summed once.
 
     Returns:
         Cells over the items that occur in any judgment (both_bad included).
     """
+    found = _counted.get(j)
+    if found is None:
+        found = _counted[j] = _count(j)
+    return found
+
+
+def _count(j: Judgments) -> Cells:
     places = 1 if j.placement is None else 3
     bins = len(j.labels) ** 2 * places * 4
     if bins <= max(_DENSE_BINS, 4 * j.n):

@@ -102,7 +102,7 @@ def encode(
     labels, a, b = encode_items(item_a, item_b)
     _same_length(n, item_a=len(a), item_b=len(b))
     _no_self_comparison(a, b, labels)
-    w = None if weight is None else encode_weights(weight, n)
+    w = None if weight is None else _unless_ones(encode_weights(weight, n))
     p = None if placement is None else encode_placement(placement, n)
     x, names = (None, ()) if covariates is None else encode_covariates(covariates, n)
     return Judgments(labels, a, b, codes, w, p, x, names)
@@ -184,22 +184,29 @@ def encode_weights(weight: Any, n: int) -> Floats:
     return w
 
 
+def _unless_ones(weight: Floats) -> Floats | None:
+    """Weights that are all one are none: the judgments count as they stand."""
+    return None if weight[0] == 1 and (weight == 1).all() else weight
+
+
 def encode_placement(placement: Any, n: int) -> NDArray[np.int8]:
     """Placement as int8 in -1, 0, +1.
 
     Raises:
         InputError: any other value, with its index.
     """
-    p = _numbers(placement, "placement")
+    given = cast("AnyArray", placement) if isinstance(placement, np.ndarray) else None
+    small = given is not None and given.ndim == 1 and given.dtype == np.int8
+    p: AnyArray = given if given is not None and small else _numbers(placement, "placement")
     _same_length(n, placement=len(p))
-    bad = ~np.isin(p, (-1.0, 0.0, 1.0))
+    bad = (p != -1) & (p != 0) & (p != 1)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         raise InputError(
             f"placement {p[i]:g} at index {i} is unknown: +1 where a had the first place, "
             "-1 where b had it, 0 for neither"
         )
-    return p.astype(np.int8)
+    return p.astype(np.int8, copy=False)
 
 
 def encode_covariates(covariates: Any, n: int) -> tuple[Floats, tuple[str, ...]]:

@@ -16,24 +16,36 @@ from preference.agreement import (
     alpha_of_counts,
     cohen_kappa,
     fleiss_of_counts,
+    patterns,
 )
-from preference.counts import exact_bincount, ranked
+from preference.counts import chunks, exact_bincount, ranked
 from preference.encoding import Floats, Ints, Judgments
 from preference.report_input import Columns
+from preference.tallies import same_key
 
 
 def unit_codes(j: Judgments, columns: Columns) -> Ints:
     """Code of each judgment's unit: its comparison, or its unordered pair, prompt and persona."""
+    return ranked(_unit_keys(j, columns))[1]
+
+
+def _unit_keys(j: Judgments, columns: Columns) -> Ints:
+    """(n,) a number for each unit, not yet consecutive."""
     raw = len(j.labels)
-    low = np.minimum(j.a, j.b).astype(np.int64)
-    high = np.maximum(j.a, j.b).astype(np.int64)
-    key = low * raw + high
+    key = np.minimum(j.a, j.b).astype(np.int64)
+    key *= raw
+    key += np.maximum(j.a, j.b)
+    top = raw * raw
     told: Sequence[Any] = (columns.prompt, columns.persona)
     for labels in told if columns.comparison is None else (columns.comparison,):
         if labels is not None:
-            _, key = ranked(key)
-            key = key * len(labels.categories) + np.asarray(labels.codes, dtype=np.int64)
-    return ranked(key)[1]
+            if top * len(labels.categories) >= 1 << 62:
+                key = ranked(key)[1]
+                top = int(key.max(initial=0)) + 1
+            top *= len(labels.categories)
+            key *= len(labels.categories)
+            key += np.asarray(labels.codes)
+    return key
 
 
 def oriented(j: Judgments) -> Ints:
@@ -42,14 +54,31 @@ def oriented(j: Judgments) -> Ints:
     return np.where((j.a > j.b) & (verdict < 2), 1 - verdict, verdict)
 
 
-def unit_counts(j: Judgments, columns: Columns, rows: Any = None) -> Floats:
-    """(units, 4) counts of verdicts; weights do not count here."""
-    units, verdict = unit_codes(j, columns), oriented(j)
-    if rows is not None:
-        units, verdict = units[rows], verdict[rows]
-    top = int(units.max(initial=-1)) + 1
-    table = np.bincount(units * 4 + verdict, minlength=top * 4).reshape(top, 4)
-    return table.astype(np.float64)
+def unit_counts(j: Judgments, columns: Columns) -> tuple[Floats, int]:
+    """(units, 4) counts of verdicts, and judgments by someone of a unit that he had judged already.
+
+    Weights do not count here. One sort of unit, annotator and verdict in a single integer.
+    """
+    who = np.asarray(columns.annotator.codes)
+    bits = int(max(len(columns.annotator.categories) - 1, 1)).bit_length() + 2
+    key = _unit_keys(j, columns)
+    if int(key.max(initial=0)).bit_length() + bits > 62:
+        key = ranked(key)[1]
+    swap = j.a > j.b
+    for part in chunks(j.n):
+        verdict = j.verdict[part]
+        own = key[part]
+        own <<= bits - 2
+        own |= who[part]
+        own <<= 2
+        own |= np.where(swap[part] & (verdict < 2), 1 - verdict, verdict)
+    key.sort()
+    again = int(same_key(key, 2).sum())
+    starts = ~same_key(key, bits)
+    key &= 3
+    key[1:] += 4 * np.cumsum(starts[:-1])
+    top = int(starts.sum())
+    return np.bincount(key, minlength=top * 4).reshape(top, 4).astype(np.float64), again
 
 
 def unit_agreement(j: Judgments, columns: Columns, ci: float) -> dict[str, Any]:
@@ -63,21 +92,21 @@ def unit_agreement(j: Judgments, columns: Columns, ci: float) -> dict[str, Any]:
             "krippendorff_alpha": None,
             "explanation": "no annotator column, so nobody can agree with anybody",
         }
-    counts = unit_counts(j, columns)
-    several = int((counts.sum(axis=1) >= 2).sum())
+    counts, repeats = unit_counts(j, columns)
+    kinds_of_unit, times = patterns(counts)
+    several = int(times[kinds_of_unit.sum(axis=1) >= 2].sum())
     if several == 0:
         return {
             "krippendorff_alpha": None,
             "explanation": "no comparison was judged twice: raise the overlap to measure agreement",
         }
     out: dict[str, Any] = {
-        "krippendorff_alpha": alpha_of_counts(counts, ci=ci),
-        "fleiss_kappa": fleiss_of_counts(counts, ci=ci),
-        "gwet_ac1": ac1_of_counts(counts, ci=ci),
+        "krippendorff_alpha": alpha_of_counts(kinds_of_unit, ci=ci, times=times),
+        "fleiss_kappa": fleiss_of_counts(kinds_of_unit, ci=ci, times=times),
+        "gwet_ac1": ac1_of_counts(kinds_of_unit, ci=ci, times=times),
         "comparisons_judged_more_than_once": several,
         "comparisons": len(counts),
     }
-    repeats = _repeats(j, columns)
     if repeats:
         out["repeated_by_one_annotator"] = repeats
     kinds = columns.annotator_kind
@@ -89,14 +118,6 @@ def unit_agreement(j: Judgments, columns: Columns, ci: float) -> dict[str, Any]:
                 j, columns, codes == names.index("human"), codes == names.index("automatic"), ci
             )
     return out
-
-
-def _repeats(j: Judgments, columns: Columns) -> int:
-    """Judgments by an annotator of a comparison that he or she had judged already."""
-    units = unit_codes(j, columns)
-    width = len(columns.annotator.categories)
-    key = units * width + np.asarray(columns.annotator.codes, dtype=np.int64)
-    return j.n - len(ranked(key)[0])
 
 
 def automatic_agreement(

@@ -15,10 +15,9 @@ from preference.bradley_terry import (
     as_prior,
     cell_design,
     choose_tie_model,
-    item_index,
 )
 from preference.connectivity import connectivity
-from preference.counts import Cells, count
+from preference.counts import Cells, count, item_index
 from preference.encoding import BOTH_BAD, Floats, Item, encode, encode_clusters
 from preference.errors import ConvergenceError, InputError, PreferenceError
 from preference.newton import Prior, maximise

@@ -1,6 +1,7 @@
 """Win rates: of every item and of every pair, with intervals that hold at 0 and 1.
 
-Knows: counts, Wilson's interval, and what clusters do to it. Does not know ratings.
+Knows: counts, Wilson's interval, and what clusters do to it. Does not know ratings, nor how sums
+over clusters are made (`win_rate_spread`).
 
 Win rate = (wins + ties/2) / (wins + losses + ties); both_bad is reported apart. Without clusters
 the interval is Wilson's (1927, JASA 22:209-212) on n judgments, which ties make a little wide.
@@ -19,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from preference.bradley_terry import Estimate, item_index
-from preference.counts import Cells, count, exact_bincount, ranked
+from preference.counts import count
 from preference.covariance import quantile
-from preference.encoding import BOTH_BAD, Floats, Ints, Item, Judgments, encode, encode_clusters
+from preference.encoding import Floats, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import InputError
+from preference.results import Estimate
 from preference.untyped import special
+from preference.win_rate_spread import spreads
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,24 +149,10 @@ def win_rates_of(j: Judgments, clusters: Sequence[Ints], ci: float) -> WinRates:
     tables = [won.sum(axis=1), won.sum(axis=0), tied.sum(axis=1), bad.sum(axis=1)]
     met = np.flatnonzero(np.triu(won + won.T + tied + bad, 1).ravel())
     pair_tables = [x.ravel()[met] for x in (won, won.T.copy(), tied, bad)]
-    spread = None
-    pair_spread = None
+    spread = pair_spread = None
+    labels: tuple[int, ...] = ()
     if clusters:
-        rows = _Rows.of(j, cells)
-        spread = _spread(
-            np.concatenate([rows.a, rows.b]),
-            np.concatenate([rows.score, rows.weight - rows.score]),
-            np.concatenate([rows.weight, rows.weight]),
-            [np.concatenate([c[rows.keep]] * 2) for c in clusters],
-            k,
-        )
-        place = np.full(k * k, -1, dtype=np.int64)
-        place[met] = np.arange(len(met))
-        low, high = np.minimum(rows.a, rows.b), np.maximum(rows.a, rows.b)
-        score = np.where(rows.a < rows.b, rows.score, rows.weight - rows.score)
-        pair_spread = _spread(
-            place[low * k + high], score, rows.weight, [c[rows.keep] for c in clusters], len(met)
-        )
+        spread, pair_spread, labels = spreads(j, cells, met, clusters)
     value, se, ci_low, ci_high, n, effective = _intervals(tables, spread, ci)
     pv, pse, plow, phigh, pn, peff = _intervals(pair_tables, pair_spread, ci)
     with np.errstate(invalid="ignore"):
@@ -198,64 +186,8 @@ def win_rates_of(j: Judgments, clusters: Sequence[Ints], ci: float) -> WinRates:
         bad_rate,
         pairs,
         ci,
-        tuple(len(ranked(c)[0]) for c in clusters),
+        labels,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Judgments that prefer or tie: item positions, a's score times weight, weight."""
-
-    keep: Ints
-    a: Ints
-    b: Ints
-    score: Floats
-    weight: Floats
-
-    @staticmethod
-    def of(j: Judgments, cells: Cells) -> _Rows:
-        keep = np.flatnonzero(j.verdict != BOTH_BAD)
-        index = item_index(j, cells)
-        weight = np.ones(len(keep)) if j.weight is None else j.weight[keep]
-        score = np.array([1.0, 0.0, 0.5, 0.0])[j.verdict[keep]] * weight
-        return _Rows(keep, index[j.a[keep]], index[j.b[keep]], score, weight)
-
-
-def _spread(
-    unit: Ints, score: Floats, weight: Floats, clusters: list[Ints], units: int
-) -> tuple[Floats, Floats]:
-    """Variance of each unit's ratio over clusters, and its (smallest) number of clusters."""
-    total = exact_bincount(unit, weight, units)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = exact_bincount(unit, score, units) / total
-    ways = [_one_way(unit, score, weight, c, p, total) for c in clusters]
-    variance, groups = ways[0]
-    if len(ways) == 2:
-        both = clusters[0] * (int(clusters[1].max()) + 1) + clusters[1]
-        joint, _ = _one_way(unit, score, weight, both, p, total)
-        floor = np.fmax(ways[0][0], ways[1][0])
-        variance = np.fmax(ways[0][0] + ways[1][0] - joint, floor)
-        groups = np.minimum(ways[0][1], ways[1][1])
-    return variance, groups
-
-
-def _one_way(
-    unit: Ints, score: Floats, weight: Floats, cluster: Ints, p: Floats, total: Floats
-) -> tuple[Floats, Floats]:
-    units = len(total)
-    width = int(cluster.max(initial=0)) + 1
-    if units * width > 1 << 24:
-        _, cluster = ranked(cluster)
-        width = int(cluster.max(initial=0)) + 1
-    keys, inverse = ranked(unit * width + cluster)
-    s = exact_bincount(inverse, score, len(keys))
-    w = exact_bincount(inverse, weight, len(keys))
-    of = keys // width
-    groups = np.bincount(of[w > 0], minlength=units).astype(np.float64)
-    squares = np.bincount(of, (s - p[of] * w) ** 2, units)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = squares / total**2 * groups / (groups - 1)
-    return np.where(groups > 1, variance, np.nan), groups
 
 
 def _intervals(
