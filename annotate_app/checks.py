@@ -177,13 +177,13 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
 def _in_both_halves(packed: Packed) -> Packed:
     """The judgments of items that meet others in the earlier and in the later half of them."""
     while packed.n:
-        later = np.asarray(packed.created > np.median(packed.created))
+        middle = float(np.median(packed.created))
         size = len(packed.adapters)
         met = np.zeros((2, size), dtype=np.bool_)
         for half in (0, 1):
-            rows = later == bool(half)
+            rows = np.flatnonzero((packed.created > middle) == bool(half))
             met[half, packed.adapter_a[rows]] = met[half, packed.adapter_b[rows]] = True
-        both = met.all(axis=0)
+        both = met[0] & met[1]
         keep = both[packed.adapter_a] & both[packed.adapter_b]
         if keep.all():
             break

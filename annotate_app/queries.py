@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from annotate_app import annotators, results
 from annotate_app import checks as check
@@ -24,12 +23,10 @@ from db import blocks, judgments
 from db.blocks import Packed
 from db.judgments import Tables
 from db.models import (
-    Annotator,
     AnnotatorKind,
     BatchKind,
     Comparison,
     Judgment,
-    Retraction,
     SnapshotJudgment,
 )
 from db.settings import database_url
@@ -104,7 +101,10 @@ def blind_results(include_simulated: bool = True) -> Frame:
 
 
 def judged_since(moment: datetime) -> int:
-    """Judgments that people gave on the page since a moment (to the minute), retracted ones too."""
+    """Judgments that people gave on the page since a moment (to the minute).
+
+    Retracted ones count, too, from the first that stands.
+    """
     return _judged_since(database_url(), pulse(), moment.replace(second=0, microsecond=0))
 
 
@@ -121,45 +121,35 @@ def usable_pairs() -> Frame:
 
 @st.cache_data(ttl=TTL, max_entries=16, show_spinner=False)
 def _totals(url: str, at: Pulse) -> Totals:
-    del url, at
+    packed, known = _chosen(url, at, include_simulated=True)
+    people, codes = judgments.ranked_ids(packed.annotator)
+    counts = np.bincount(codes, minlength=len(people))
+    kinds = [known.kinds[int(each)] for each in people]
 
-    def work(session: Session) -> Totals:
-        per_annotator = (
-            select(Judgment.annotator_id, func.count().label("n"))
-            .group_by(Judgment.annotator_id)
-            .subquery()
-        )
-        gone = (
-            select(Judgment.annotator_id, func.count().label("n"))
-            .join(Retraction, Retraction.judgment_id == Judgment.id)
-            .group_by(Judgment.annotator_id)
-            .subquery()
-        )
-        rows = session.execute(
-            select(Annotator.kind, per_annotator.c.n, func.coalesce(gone.c.n, 0))
-            .join(per_annotator, per_annotator.c.annotator_id == Annotator.id)
-            .outerjoin(gone, gone.c.annotator_id == Annotator.id)
-        ).all()
-        standing = [(kind, n - away) for kind, n, away in rows if n > away]
-        newest = session.scalar(select(Judgment.created_at).order_by(Judgment.id.desc()).limit(1))
-        return Totals(
-            judgments=sum(n for _, n in standing),
-            simulated=sum(n for kind, n in standing if kind == AnnotatorKind.SIMULATED),
-            automatic=sum(n for kind, n in standing if kind == AnnotatorKind.AUTOMATIC),
-            annotators=len(standing),
-            at=newest,
-        )
+    def of(kind: AnnotatorKind) -> int:
+        return sum(int(n) for n, each in zip(counts, kinds, strict=True) if each == kind)
 
-    return read(work)
+    return Totals(
+        judgments=packed.n,
+        simulated=of(AnnotatorKind.SIMULATED),
+        automatic=of(AnnotatorKind.AUTOMATIC),
+        annotators=len(people),
+        at=results.latest(packed),
+    )
 
 
 @st.cache_data(ttl=TTL, max_entries=4, show_spinner=False)
 def _judged_since(url: str, at: Pulse, moment: datetime) -> int:
-    del url, at
+    packed = _standing(url, at)
+    recent = packed.judgment[packed.created >= int(moment.timestamp() * 1e6)]
+    if not len(recent):
+        return 0
     query = (
         select(func.count())
         .select_from(Judgment)
-        .where(Judgment.created_at >= moment, Judgment.source == "page")
+        .where(
+            Judgment.id >= int(recent[0]), Judgment.created_at >= moment, Judgment.source == "page"
+        )
     )
     return read(lambda session: session.scalar(query) or 0)
 

@@ -186,8 +186,13 @@ def section(persona: str | None, packed: Packed, known: Tables) -> Section:
         report=report,
         islands=() if report is None else tuple(_islands(report)),
         pairs=_pairs(report),
-        latest=datetime.fromtimestamp(int(packed.created.max()) / 1e6, UTC) if packed.n else None,
+        latest=latest(packed),
     )
+
+
+def latest(packed: Packed) -> datetime | None:
+    """Time of the newest judgment; None without any."""
+    return datetime.fromtimestamp(int(packed.created.max()) / 1e6, UTC) if packed.n else None
 
 
 def blind_table(packed: Packed, known: Tables, rounds: Sequence[BlindRound]) -> Frame:

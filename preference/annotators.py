@@ -212,7 +212,7 @@ def _information_at_start(a: Ints, b: Ints, logit: Floats, who: Ints, w: Floats,
     r = sigmoid(logit)
     each = w * (2 * r[who] - 1) ** 2 / 4
     ratings = np.bincount(a, each, k) + np.bincount(b, each, k) + _PRECISION
-    return np.concatenate([ratings, sum(_BETA) * r * (1 - r)])
+    return np.concatenate([ratings, sum(_BETA) * r * (1 - r)]).astype(np.float64)
 
 
 def _logit_error(

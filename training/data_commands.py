@@ -179,7 +179,8 @@ def check(
 ) -> None:
     """Measure product names and intents on held-out phrasings, base and adapters.
 
-    Exit 1 when a bar is missed: product name right 90 %, intent right 85 %.
+    Exit 1 when a bar is missed: product name right 90 %; intent right 85 % by the base, 75 % by an
+    adapter, whose voice costs some reading.
     """
     from training.evaluation.heldout import check_models
 
@@ -194,4 +195,6 @@ def check(
     )
     click.echo(table)
     if not passed:
-        raise click.ClickException("a bar is missed: product name 90 %, intent 85 %")
+        raise click.ClickException(
+            "a bar is missed: product name 90 %, intent 85 % (adapters 75 %)"
+        )

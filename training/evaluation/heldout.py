@@ -20,6 +20,8 @@ from training.evaluation.intents import IntentReader, product_named
 ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = ROOT / "data" / "adapters"
 PRODUCT_BAR, INTENT_BAR = 0.90, 0.85
+ADAPTER_INTENT_BAR = 0.75
+"""Learning a voice costs some reading (docs/decisions/base-model.md)."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def check_models(
     """Measures the base and the shipped adapters.
 
     Returns:
-        (a table as text, whether every measured model reaches both bars).
+        (a table as text, whether every measured model reaches its bars).
     """
     import torch
 
@@ -216,9 +218,12 @@ def check_models(
     table += [
         f"{s.model:20} {s.prompts:7d} {s.with_product:6d} "
         f"{100 * s.product_accuracy:7.1f}% {100 * s.intent_accuracy:7.1f}%"
+        f"{'' if _reaches(s) else '  missed'}"
         for s in scores
     ]
-    passed = all(
-        s.product_accuracy >= PRODUCT_BAR and s.intent_accuracy >= INTENT_BAR for s in scores
-    )
-    return "\n".join(table), passed
+    return "\n".join(table), all(_reaches(s) for s in scores)
+
+
+def _reaches(score: HeldoutScore) -> bool:
+    bar = INTENT_BAR if score.model == "base" else ADAPTER_INTENT_BAR
+    return score.product_accuracy >= PRODUCT_BAR and score.intent_accuracy >= bar
