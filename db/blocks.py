@@ -39,7 +39,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Columns of n judgments in the order of their ids.
+    """Columns of n judgments in the order of their ids; read-only.
 
     Attributes:
         judgment: ids.
@@ -239,18 +239,43 @@ def joined(parts: Sequence[Packed]) -> Packed:
             elif name == "persona" and part.personas != tuple(personas):
                 values = of_persona[values]
             columns[name].append(values)
-    arrays = {
-        name: np.concatenate(columns[name]) if parts else np.zeros(0, dtype=kind)
-        for name, kind in COLUMNS.items()
-    }
+    arrays = {name: _end_to_end(columns[name], kind) for name, kind in COLUMNS.items()}
     return Packed(**arrays, adapters=tuple(adapters), personas=tuple(personas))
 
 
+def _end_to_end(parts: Sequence[Array], kind: str) -> Array:
+    """The parts one after the other; one value that is all of them is kept once."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return np.zeros(0, dtype=kind)
+    first = filled[0]
+    if all(part.strides == (0,) and part[0] == first[0] for part in filled):
+        return _constant(first[0], kind, sum(len(part) for part in filled))
+    return np.concatenate(filled)
+
+
+def _alike(values: Array) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _constant(value: Any, kind: str, n: int) -> Array:
+    """An array of one value, kept once."""
+    return np.broadcast_to(np.array(value, dtype=kind), n)
+
+
 def _block(packed: Packed) -> JudgmentBlock:
-    names = {"adapters": list(packed.adapters), "personas": list(packed.personas)}
+    constant = {
+        name: values[0].item() for name in COLUMNS if _alike(values := getattr(packed, name))
+    }
+    names = {
+        "adapters": list(packed.adapters),
+        "personas": list(packed.personas),
+        "constant": constant,
+    }
     content = b"".join(
         np.ascontiguousarray(getattr(packed, name), dtype=kind).tobytes()
         for name, kind in COLUMNS.items()
+        if name not in constant
     )
     return JudgmentBlock(
         last_id=int(packed.judgment[-1]),
@@ -266,6 +291,9 @@ def _unpacked(last_id: int, judgments: int, names: dict[str, Any], content: byte
     arrays: dict[str, Array] = {}
     at = 0
     for name, kind in COLUMNS.items():
+        if name in names["constant"]:
+            arrays[name] = _constant(names["constant"][name], kind, judgments)
+            continue
         size = judgments * np.dtype(kind).itemsize
         if at + size > len(content):
             break

@@ -265,6 +265,8 @@ def ranked_ids(ids: Array) -> tuple[Array, Array]:
     """The ids that occur, in rising order, and each one's place among them."""
     if not len(ids):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if ids.strides == (0,):  # one value, kept once
+        return ids[:1], np.broadcast_to(np.zeros((), dtype=np.int32), len(ids))
     top = int(ids.max())
     if top > max(_SMALL_ID, 4 * len(ids)):
         unique, codes = np.unique(ids, return_inverse=True)

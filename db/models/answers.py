@@ -135,7 +135,7 @@ class JudgmentBlock(Base):
     first_id: Mapped[int]
     judgments: Mapped[int]
     names: Mapped[dict[str, Any]]
-    """The adapters and personas behind the codes."""
+    """The adapters and personas behind the codes; columns of one value only."""
     content: Mapped[bytes] = mapped_column(LargeBinary)
     sha256: Mapped[str] = mapped_column(String(64))
     """Of names and content."""
