@@ -10,9 +10,12 @@ import random
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+DAYS = timedelta(days=90)
+"""How long judging took."""
 PERSONA = "formal_concierge"
 ADAPTERS = 8
 TAKES = 2
@@ -34,7 +37,8 @@ def build(file: Path, judgments: int) -> str:
         file: the database, which must not exist yet.
         judgments: standing judgments in it, rounded up to whole prompts.
     """
-    from db.session import close_database, upgrade
+    from db import blocks
+    from db.session import close_database, sessions, upgrade
 
     url = f"sqlite:///{file}"
     upgrade(url)
@@ -46,8 +50,10 @@ def build(file: Path, judgments: int) -> str:
     _fill(connection, -(-judgments // (JUDGED_PAIRS * OVERLAP)))
     connection.execute("COMMIT")
     connection.execute("ANALYZE")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+    with sessions(url).begin() as session:
+        blocks.seal(session, None)
+    close_database(url)
     return url
 
 
@@ -161,6 +167,7 @@ def _fill(connection: sqlite3.Connection, judged: int) -> None:
             for n, (comparison, annotator) in enumerate(seats)
         ),
     )
+    start = datetime.now(UTC).replace(tzinfo=None) - DAYS
     verdicts = chance.choices(("a", "b", "tie", "both_bad"), (45, 38, 14, 3), k=len(seats))
     _copy(
         connection,
@@ -174,6 +181,7 @@ def _fill(connection: sqlite3.Connection, judged: int) -> None:
                 "verdict": verdict,
                 "strength": 1 + n % 2 if verdict in ("a", "b") else None,
                 "placement": 1 if n % 2 else -1,
+                "created_at": str(start + n * DAYS / len(seats)),
             }
             for n, ((comparison, annotator), verdict) in enumerate(
                 zip(seats, verdicts, strict=True)

@@ -89,7 +89,8 @@ def challenger(persona: str) -> None:
         frame = rows.assign(label=f"{new} against {old}")
         frame["said"] = findings.estimate(*rate)
         panels.figure(
-            charts.gate_strip(
+            panels.drawn(
+                charts.gate_strip,
                 frame,
                 title=findings.versus(new, old, "", rate, int(row["n"])),
                 colours=PERSONA_COLOURS,

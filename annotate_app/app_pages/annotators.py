@@ -68,7 +68,8 @@ def figure(table, name: str, n: str, *, title: str, axis: str, note: str, unit: 
     left_out = int(table[name].notna().sum()) - len(rows)
     more = f" Shown are {len(rows)}; {left_out:,} more are in the files below." if left_out else ""
     panels.figure(
-        interval_charts.intervals(
+        panels.drawn(
+            interval_charts.intervals,
             shown,
             title=title,
             ink=panels.ink(),

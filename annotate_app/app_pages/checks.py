@@ -94,7 +94,7 @@ def pulls(checks, key: str) -> None:
         else "Neither place nor length clearly pulls verdicts"
     )
     panels.figure(
-        interval_charts.intervals(table, title=title, ink=panels.ink()),
+        panels.drawn(interval_charts.intervals, table, title=title, ink=panels.ink()),
         table,
         key=f"pulls-{key}",
         note="A tie counts half. Placement is drawn by chance, so its pull cancels in the ratings,"
@@ -121,8 +121,12 @@ def places(checks, key: str) -> None:
         else "The place pulls no more at one time than at another"
     )
     panels.figure(
-        interval_charts.over_time(
-            table, title=title, ink=panels.ink(), axis_title="Response A won"
+        panels.drawn(
+            interval_charts.over_time,
+            table,
+            title=title,
+            ink=panels.ink(),
+            axis_title="Response A won",
         ),
         table,
         key=f"places-{key}",
@@ -150,7 +154,8 @@ def moved(checks, slug: str | None, key: str) -> None:
         else "No clear drift between the earlier and the later half"
     )
     panels.figure(
-        interval_charts.intervals(
+        panels.drawn(
+            interval_charts.intervals,
             table.head(25),
             title=title,
             ink=panels.ink(),

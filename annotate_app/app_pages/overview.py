@@ -135,8 +135,13 @@ def _challengers(results, names, short_of) -> None:
         for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
     ]
     panels.figure(
-        charts.gate_strip(
-            judged, title=title, colours=PERSONA_COLOURS, names=names, ink=panels.ink()
+        panels.drawn(
+            charts.gate_strip,
+            judged,
+            title=title,
+            colours=PERSONA_COLOURS,
+            names=names,
+            ink=panels.ink(),
         ),
         table,
         key="overview-challengers",

@@ -65,7 +65,8 @@ def ratings_figure(section, island, place: int) -> None:
         for _, row in table.head(2).iterrows()
     ]
     panels.figure(
-        charts.ratings(
+        panels.drawn(
+            charts.ratings,
             table,
             title=findings.leader(rows, "", island.lead),
             colour=panels.colour(section.persona),

@@ -96,8 +96,13 @@ def charts_over_rounds(chosen, views) -> None:
         )
         table, columns = tables(rates, "Win rate")
         panels.figure(
-            charts.over_rounds(
-                rates, title=title, colours=PERSONA_COLOURS, names=names, ink=panels.ink()
+            panels.drawn(
+                charts.over_rounds,
+                rates,
+                title=title,
+                colours=PERSONA_COLOURS,
+                names=names,
+                ink=panels.ink(),
             ),
             table,
             key="rounds-steps",
@@ -118,7 +123,8 @@ def charts_over_rounds(chosen, views) -> None:
         )
         table, columns = tables(gains, "Rating")
         panels.figure(
-            charts.over_rounds(
+            panels.drawn(
+                charts.over_rounds,
                 gains,
                 title=title,
                 colours=PERSONA_COLOURS,

@@ -131,7 +131,8 @@ def curve_figures(job) -> None:
         told = told if len(told) > 1 else part[part["series"] == "training"]
         with column:
             panels.figure(
-                charts.curve(
+                panels.drawn(
+                    charts.curve,
                     part,
                     title=findings.course(said, told["value"], shares),
                     value=label,

@@ -58,7 +58,7 @@ def matrix_figure(section) -> None:
         for row in zip(pairs["win_rate"], pairs["ci_low"], pairs["ci_high"], strict=True)
     ]
     panels.figure(
-        charts.win_matrix(pairs, title=finding(section), ink=panels.ink()),
+        panels.drawn(charts.win_matrix, pairs, title=finding(section), ink=panels.ink()),
         pairs,
         key=f"matrix-{section.persona or 'none'}",
         note="Share of judgments that the adapter at the left won against the one above; a tie"
@@ -110,7 +110,9 @@ def one_pair(section) -> None:
     )
     one, other = label_of(first, section.persona), label_of(second, section.persona)
     panels.figure(
-        interval_charts.intervals(told.rates, title=told.finding(one, other), ink=panels.ink()),
+        panels.drawn(
+            interval_charts.intervals, told.rates, title=told.finding(one, other), ink=panels.ink()
+        ),
         told.rates,
         key=f"pair-{key}",
         note=" ".join(told.notes),
