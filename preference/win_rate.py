@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import level
 from preference.bradley_terry import Estimate, item_index
 from preference.counts import Cells, count, exact_bincount, ranked
 from preference.covariance import quantile
@@ -134,6 +135,7 @@ def win_rates(
     Raises:
         InputError: a value is wrong; names its index.
     """
+    ci = level(ci)
     j = encode(item_a, item_b, verdict, weight=weight)
     clusters = [] if cluster is None else encode_clusters(cluster, j.n)
     return win_rates_of(j, clusters, ci)
