@@ -32,7 +32,10 @@ from preference.errors import (
     SeparationError,
     UnidentifiedError,
 )
+from preference.item_covariates import ItemCovariatesFit, fit_item_covariates
+from preference.lack_of_fit import LackOfFit
 from preference.length_control import LengthControlled, length_controlled_win_rate
+from preference.ratings_by import RatingsBy, ratings_by
 from preference.resampling import Bootstrap, bootstrap
 from preference.sequential import ConfidenceSequence, win_rate_sequence
 from preference.win_rate import PairWinRates, WinRates, wilson, win_rates
@@ -50,12 +53,15 @@ __all__ = [
     "DisconnectedError",
     "Estimate",
     "InputError",
+    "ItemCovariatesFit",
+    "LackOfFit",
     "LengthControlled",
     "PairWinRates",
     "Pick",
     "PreferenceError",
     "QuasiErrors",
     "Ranks",
+    "RatingsBy",
     "ReportError",
     "SeparationError",
     "UnidentifiedError",
@@ -68,6 +74,7 @@ __all__ = [
     "fit_bradley_terry",
     "fit_cells",
     "fit_crowd",
+    "fit_item_covariates",
     "fleiss_kappa",
     "goodness_of_fit",
     "gwet_ac1",
@@ -78,6 +85,7 @@ __all__ = [
     "pairwise_differences",
     "quasi_se",
     "rank_intervals",
+    "ratings_by",
     "wilson",
     "win_rate_sequence",
     "win_rates",

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from preference.arguments import level as confidence
+from preference.arguments import listed
 from preference.counts import ranked
 from preference.covariance import quantile
 from preference.encoding import AnyArray, Floats, Ints
@@ -64,9 +66,14 @@ def krippendorff_alpha(ratings: Any, level: str = "nominal", *, ci: float = 0.95
     Raises:
         InputError: unknown level, wrong shape, names at a level other than nominal.
     """
+    ci = confidence(ci)
     if level not in LEVELS:
         raise InputError(f"level {level!r} is unknown: use nominal, ordinal, interval or ratio")
     counts, values = value_counts(ratings, by="column", numeric=level != "nominal")
+    if level == "ratio" and values.min(initial=0.0) < 0:
+        raise InputError(
+            f"rating {values.min():g} at level ratio: it needs numbers of zero or more"
+        )
     return alpha_of_counts(counts, values, level=level, ci=ci)
 
 
@@ -205,10 +212,11 @@ def cohen_kappa(a: Any, b: Any, weights: Any = None, *, ci: float = 0.95) -> Agr
     Raises:
         InputError: unequal lengths, unknown weights.
     """
+    ci = confidence(ci)
     first, second = _column(a, "a"), _column(b, "b")
     if len(first) != len(second):
         raise InputError(f"a has {len(first)} ratings where b has {len(second)}")
-    codes, categories = pd.factorize(np.concatenate([first, second]), sort=True)
+    codes, categories = _coded(np.concatenate([first, second]))
     code_a, code_b = codes[: len(first)], codes[len(first) :]
     keep = (code_a >= 0) & (code_b >= 0)
     q, n = len(categories), int(keep.sum())
@@ -250,17 +258,24 @@ def _agreement_weights(weights: Any, categories: list[Any]) -> Floats:
             raise InputError(f"weights {weights!r} is unknown: use linear, quadratic or a matrix")
         numeric = all(isinstance(c, (int, float, np.number)) for c in categories)
         x = np.array(categories if numeric else range(q), dtype=np.float64)
+        if not np.isfinite(x).all():
+            raise InputError("a rating is infinite: weights need finite numbers")
         gap = np.abs(x[:, None] - x[None, :]) / max(float(np.ptp(x)), 1e-300)
         return 1 - gap if weights == "linear" else 1 - gap**2
-    matrix = np.asarray(weights, dtype=np.float64)
+    try:
+        matrix = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("weights must be linear, quadratic or a matrix of numbers") from None
     if matrix.shape != (q, q):
         raise InputError(f"weights have shape {matrix.shape} for {q} categories: ({q}, {q}) needed")
+    if not np.isfinite(matrix).all() or (np.diag(matrix) != 1).any() or matrix.max() > 1:
+        raise InputError("weights need ones on the diagonal and finite numbers of at most 1 beside")
     return matrix
 
 
 def fleiss_kappa(ratings: Any, *, ci: float = 0.95) -> Agreement:
     """Fleiss' kappa from (units, raters) ratings; NaN or None is missing."""
-    return fleiss_of_counts(value_counts(ratings, by="row")[0], ci=ci)
+    return fleiss_of_counts(value_counts(ratings, by="row")[0], ci=confidence(ci))
 
 
 def fleiss_of_counts(counts: Floats, *, ci: float = 0.95, times: Floats | None = None) -> Agreement:
@@ -270,7 +285,7 @@ def fleiss_of_counts(counts: Floats, *, ci: float = 0.95, times: Floats | None =
 
 def gwet_ac1(ratings: Any, *, ci: float = 0.95) -> Agreement:
     """Gwet's AC1 from (units, raters) ratings; steady where one category dominates."""
-    return ac1_of_counts(value_counts(ratings, by="row")[0], ci=ci)
+    return ac1_of_counts(value_counts(ratings, by="row")[0], ci=confidence(ci))
 
 
 def ac1_of_counts(counts: Floats, *, ci: float = 0.95, times: Floats | None = None) -> Agreement:
@@ -337,25 +352,38 @@ def value_counts(ratings: Any, *, by: str, numeric: bool = False) -> tuple[Float
         raise InputError(f"ratings must have two dimensions, not shape {table.shape}")
     table = table.T if by == "column" else table
     units = table.shape[0]
-    codes, values = pd.factorize(table.ravel(), sort=True)
-    codes = np.asarray(codes, dtype=np.int64)
+    codes, values = _coded(_as_numbers(table.ravel()) if numeric else table.ravel())
     unit: Ints = np.repeat(np.arange(units, dtype=np.int64), table.shape[1])
     v = max(len(values), 1)
     keep = codes >= 0
     counts = np.bincount(unit[keep] * v + codes[keep], minlength=units * v).reshape(units, v)
     numbers = np.arange(v, dtype=np.float64)
     if numeric:
-        try:
-            numbers = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError("ratings that are names have level nominal only") from None
+        numbers = np.asarray(values, dtype=np.float64)
         if not np.isfinite(numbers).all():
             raise InputError("a rating is infinite: give a number, or NaN where it is missing")
     return counts.astype(np.float64), numbers
 
 
+def _as_numbers(ratings: AnyArray) -> Floats:
+    """Ratings as numbers, so that 10 comes after 9 also where they were read as text."""
+    try:
+        return np.asarray(np.where(pd.isna(ratings), np.nan, ratings), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("ratings that are names have level nominal only") from None
+
+
+def _coded(ratings: AnyArray) -> tuple[Ints, AnyArray]:
+    """Codes in the sorted order of the distinct ratings, -1 where missing, and those ratings."""
+    try:
+        codes, values = pd.factorize(ratings, sort=True)
+    except TypeError:
+        raise InputError("ratings must be names or numbers, not lists or dictionaries") from None
+    return np.asarray(codes, dtype=np.int64), values
+
+
 def _column(values: Any, name: str) -> AnyArray:
-    array = np.array(list(values), dtype=object)
+    array = np.array(listed(values, name), dtype=object)
     if array.ndim != 1:
         raise InputError(f"{name} must have one dimension, not shape {array.shape}")
     return array

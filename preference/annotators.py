@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import level, listed
 from preference.connectivity import connectivity, refuse
 from preference.counts import count, item_index, ranked
 from preference.covariance import quantile
@@ -32,7 +33,9 @@ from preference.encoding import (
     encode_clusters,
 )
 from preference.errors import ConvergenceError, InputError
+from preference.numeric_columns import numeric, same_length
 from preference.outcomes import sigmoid
+from preference.untyped import pd
 from preference.win_rate import wilson
 
 _PRECISION = 0.25
@@ -118,6 +121,7 @@ def fit_crowd(
         DisconnectedError: items that were never compared, not even through others.
         ConvergenceError: no optimum found.
     """
+    ci = level(ci)
     j = encode(item_a, item_b, verdict)
     groups = encode_clusters(annotator, j.n)
     if len(groups) != 1:
@@ -260,7 +264,10 @@ def annotator_table(
         ci: level.
     """
     j = encode(item_a, item_b, verdict, placement=placement)
-    who = encode_clusters(annotator, j.n)[0]
+    groups = encode_clusters(annotator, j.n)
+    if len(groups) != 1:
+        raise InputError("annotator takes one array of labels")
+    ci, who = level(ci), groups[0]
     m = int(who.max()) + 1
     n = np.bincount(who, minlength=m)
     z = quantile(ci)
@@ -309,14 +316,14 @@ def _gold(j: Judgments, who: Ints, m: int, gold: Any) -> tuple[Floats, Floats]:
         return np.zeros(m), np.zeros(m)
     from preference.encoding import VERDICTS
 
-    answers = list(gold)
+    answers = listed(gold, "gold")
     if len(answers) != j.n:
         raise InputError(f"gold has {len(answers)} values where verdict has {j.n}")
     codes = np.full(j.n, -1)
     for i, answer in enumerate(answers):
-        if answer is None or answer != answer:
+        if answer is None or (pd.api.types.is_scalar(answer) and pd.isna(answer)):
             continue
-        if answer not in VERDICTS:
+        if not isinstance(answer, str) or answer not in VERDICTS:
             raise InputError(f"gold {answer!r} at index {i}: use a, b, tie, both_bad or None")
         codes[i] = VERDICTS.index(answer)
     known = codes >= 0
@@ -348,7 +355,8 @@ def _medians(who: Ints, m: int, seconds: Any) -> Floats:
     out = np.full(m, np.nan)
     if seconds is None:
         return out
-    values = np.asarray(seconds, dtype=np.float64)
+    values = numeric(seconds, "seconds")
+    same_length(len(who), seconds=len(values))
     order = np.argsort(who, kind="stable")
     edges = np.searchsorted(who[order], np.arange(m + 1))
     for i in range(m):

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
+from preference.arguments import listed, number, whole
 from preference.bradley_terry import BradleyTerryFit
 from preference.comparisons import pairwise_differences
 from preference.encoding import Floats, Ints, Item
@@ -79,19 +80,13 @@ def next_pairs(
     Raises:
         InputError: unknown item or question.
     """
-    k = len(fit.items)
-    if n < 0:
-        raise InputError(f"n {n} must be zero or more")
+    _refuse_no_fit(fit)
+    n, starved = whole(n, "n"), number(starved, "starved", 0.0)
     if candidates is None:
+        k = len(fit.items)
         first, second = (np.asarray(x, dtype=np.int64) for x in np.triu_indices(k, 1))
     else:
-        place = {item: i for i, item in enumerate(fit.items)}
-        for pair in candidates:
-            for item in pair:
-                if item not in place:
-                    raise InputError(f"item {item!r} is not in this fit")
-        first = np.array([place[p[0]] for p in candidates], dtype=np.int64)
-        second = np.array([place[p[1]] for p in candidates], dtype=np.int64)
+        first, second = _positions(fit, listed(candidates, "candidates"))
     target = _target(fit, question)
     state = _State(fit, target, np.array(fit.covariance), np.array(fit.n, dtype=np.float64))
     free = np.ones(len(first), dtype=np.bool_)
@@ -108,11 +103,39 @@ def next_pairs(
     return picks
 
 
+def _positions(fit: BradleyTerryFit, candidates: list[Any]) -> tuple[Ints, Ints]:
+    """Item positions of the two sides of each candidate."""
+    place = {item: i for i, item in enumerate(fit.items)}
+    sides = np.empty((2, len(candidates)), dtype=np.int64)
+    for i, pair in enumerate(candidates):
+        if not isinstance(pair, (tuple, list)) or len(cast("list[Any]", pair)) != 2:
+            raise InputError(f"candidate {pair!r} at index {i} must be a pair of items")
+        for side, item in enumerate(cast("list[Any]", pair)):
+            try:
+                sides[side, i] = place[item]
+            except (KeyError, TypeError):
+                raise InputError(f"item {item!r} is not in this fit") from None
+        if sides[0, i] == sides[1, i]:
+            raise InputError(f"candidate {pair!r} at index {i} compares an item with itself")
+    return sides[0], sides[1]
+
+
+def _refuse_no_fit(fit: Any) -> None:
+    if not isinstance(fit, BradleyTerryFit):
+        raise InputError(
+            f"fit must be what fit_bradley_terry gave back, not {type(fit).__name__}: where it "
+            "refuses (no judgment yet, one item), there is nothing to say yet"
+        )
+
+
 def _target(fit: BradleyTerryFit, question: Any) -> tuple[int, int] | None:
-    if question in ("ratings", "ranking"):
+    if isinstance(question, str) and question in ("ratings", "ranking"):
         return None
-    if isinstance(question, tuple) and len(question) == 2:  # type: ignore[arg-type]
-        return fit.index(question[0]), fit.index(question[1])  # type: ignore[arg-type]
+    if isinstance(question, tuple) and len(cast("tuple[Any, ...]", question)) == 2:
+        first, second = cast("tuple[Any, Any]", question)
+        if first == second:
+            raise InputError(f"question {question!r} is about one item: name two")
+        return fit.index(first), fit.index(second)
     raise InputError(f"question {question!r} is unknown: use ratings, ranking or a pair of items")
 
 
@@ -205,6 +228,9 @@ def enough(
         share: share of pairs that must be settled.
         half_width: half interval that is narrow enough, in log-odds.
     """
+    _refuse_no_fit(fit)
+    margin, share = number(margin, "margin", 0.0), number(share, "share", 0.0, 1.0, open_=True)
+    half_width = number(half_width, "half_width", 0.0, open_=True)
     total = fit.weight_total
     target = _target(fit, question)
     if target is not None:

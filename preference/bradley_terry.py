@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from preference.arguments import level, number
+from preference.confounding import refuse_confounded
 from preference.connectivity import (
     Connectivity,
     connectivity,
@@ -83,8 +85,7 @@ def fit_bradley_terry(
     """
     if ties not in TIES:
         raise InputError(f"ties {ties!r} is unknown: use half, davidson, rao_kupper or auto")
-    if not 0 < ci < 1:
-        raise InputError(f"ci {ci!r} must lie between 0 and 1, for example 0.95")
+    ci = level(ci)
     if variance not in ("sandwich", "model"):
         raise InputError(f"variance {variance!r} is unknown: use sandwich or model")
     j = encode(item_a, item_b, verdict, weight=weight, placement=placement, covariates=covariates)
@@ -108,8 +109,11 @@ def as_prior(prior: float | str | None) -> Prior:
         if prior == "ridge":
             return Prior("ridge", RIDGE_PRECISION)
         raise InputError(f"prior {prior!r} is unknown: use 'firth', 'ridge' or a precision > 0")
-    if not (np.isfinite(prior) and prior > 0):
-        raise InputError(f"prior {prior!r} must be a precision above zero, 'firth' or 'ridge'")
+    try:
+        number(prior, "prior", 0.0, open_=True)
+    except InputError:
+        words = f"prior {prior!r} must be a precision above zero, 'firth' or 'ridge'"
+        raise InputError(words) from None
     return Prior("ridge", float(prior))
 
 
@@ -120,6 +124,8 @@ def fit_judgments(
     cells = count(j)
     model, choice = choose_tie_model(cells, ties, prior)
     design = cell_design(cells) if j.covariates is None else judgment_design(j, cells)
+    if j.covariates is not None and prior.kind != "ridge":
+        refuse_confounded(design)
     shape, optimum = _solve(cells, design, model, prior)
     uncertainty = _uncertainty(design, model, optimum, prior, variance, ci, cells, j, clusters)
     return _result(

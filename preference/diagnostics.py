@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import listed
 from preference.bradley_terry import BradleyTerryFit, as_prior, fit_judgments
 from preference.encoding import Floats, Item, encode, encode_clusters
 from preference.errors import InputError, PreferenceError
@@ -134,6 +135,16 @@ def intransitive_cycles(fit: BradleyTerryFit, *, most: int = 20, least: float = 
     return found[:most]
 
 
+def _booleans(later: Any) -> Any:
+    if getattr(later, "dtype", None) == np.bool_ and getattr(later, "ndim", 0) == 1:
+        return np.asarray(later)
+    values = listed(later, "later")
+    for i, value in enumerate(values):
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputError(f"later {value!r} at index {i}: use True for the later part or False")
+    return np.array(values, dtype=np.bool_)
+
+
 def drift(
     item_a: Any,
     item_b: Any,
@@ -155,7 +166,7 @@ def drift(
         InputError: one part is empty or holds other items.
         PreferenceError: one part alone has no finite ratings.
     """
-    mask = np.asarray(later, dtype=np.bool_)
+    mask = _booleans(later)
     j = encode(item_a, item_b, verdict)
     if len(mask) != j.n:
         raise InputError(f"later has {len(mask)} values where verdict has {j.n}")

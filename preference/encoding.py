@@ -7,7 +7,7 @@ categorical columns are used as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,15 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preference.errors import InputError
+from preference.numeric_columns import (
+    Floats,
+    encode_covariates,
+    encode_placement,
+    encode_weights,
+    same_length,
+)
 from preference.untyped import pd
 
 Item = str | int
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 AnyArray = NDArray[Any]
 
 VERDICTS: tuple[str, ...] = ("a", "b", "tie", "both_bad")
 A_WINS, B_WINS, TIE, BOTH_BAD = 0, 1, 2, 3
+
 
 _WIDEST_RANGE = 1 << 16  # integer items that span more than this are factorised instead
 
@@ -100,7 +107,7 @@ def encode(
     if n == 0:
         raise InputError("no judgments: at least one is needed")
     labels, a, b = encode_items(item_a, item_b)
-    _same_length(n, item_a=len(a), item_b=len(b))
+    same_length(n, item_a=len(a), item_b=len(b))
     _no_self_comparison(a, b, labels)
     w = None if weight is None else _unless_ones(encode_weights(weight, n))
     p = None if placement is None else encode_placement(placement, n)
@@ -115,6 +122,8 @@ def encode_verdicts(verdict: Any) -> NDArray[np.uint8]:
         InputError: unknown name, code outside 0 to 3, or missing value, with its index.
     """
     values = _array(verdict, "verdict")
+    if not len(values):
+        return np.zeros(0, np.uint8)
     dtype = _dtype_kind(values)
     if dtype == "category":
         table = np.array([_verdict_code(c) for c in _categories(values)], dtype=np.int16)
@@ -134,7 +143,7 @@ def encode_verdicts(verdict: Any) -> NDArray[np.uint8]:
         i = _first_nan(values)
         what = f"is missing at index {i}" if i is not None else f"has dtype {values.dtype}"
         raise InputError(f"verdict {what}: use a, b, tie, both_bad or the codes 0 to 3")
-    codes, uniques = _factorize(values)
+    codes, uniques = _factorize(values, "verdict")
     _refuse_missing(codes < 0, "verdict")
     table = np.array([_verdict_code(u) for u in uniques], dtype=np.int16)
     _refuse_unknown(table, codes, uniques)
@@ -167,78 +176,9 @@ def encode_items(item_a: Any, item_b: Any) -> tuple[tuple[Item, ...], AnyArray, 
     return labels, table_a[codes_a], table_b[codes_b]
 
 
-def encode_weights(weight: Any, n: int) -> Floats:
-    """Weights as float64, finite and not negative.
-
-    Raises:
-        InputError: with index and value, or when all are zero.
-    """
-    w = _numbers(weight, "weight")
-    _same_length(n, weight=len(w))
-    bad = ~(np.isfinite(w) & (w >= 0))
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise InputError(f"weight {w[i]:g} at index {i} must be a finite number, zero or more")
-    if not w.any():
-        raise InputError("every weight is zero: no judgment counts")
-    return w
-
-
 def _unless_ones(weight: Floats) -> Floats | None:
     """Weights that are all one are none: the judgments count as they stand."""
     return None if weight[0] == 1 and (weight == 1).all() else weight
-
-
-def encode_placement(placement: Any, n: int) -> NDArray[np.int8]:
-    """Placement as int8 in -1, 0, +1.
-
-    Raises:
-        InputError: any other value, with its index.
-    """
-    given = cast("AnyArray", placement) if isinstance(placement, np.ndarray) else None
-    small = given is not None and given.ndim == 1 and given.dtype == np.int8
-    p: AnyArray = given if given is not None and small else _numbers(placement, "placement")
-    _same_length(n, placement=len(p))
-    bad = (p != -1) & (p != 0) & (p != 1)
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise InputError(
-            f"placement {p[i]:g} at index {i} is unknown: +1 where a had the first place, "
-            "-1 where b had it, 0 for neither"
-        )
-    return p.astype(np.int8, copy=False)
-
-
-def encode_covariates(covariates: Any, n: int) -> tuple[Floats, tuple[str, ...]]:
-    """Covariates as an (n, m) float array and their names.
-
-    Raises:
-        InputError: NaN or infinite value with its index, wrong length.
-    """
-    names: tuple[str, ...]
-    if isinstance(covariates, pd.DataFrame):
-        covariates = {str(c): covariates[c].to_numpy() for c in list(covariates)}
-    if isinstance(covariates, Mapping):
-        columns = cast("Mapping[str, Any]", covariates)
-        names = tuple(columns)
-        arrays = [_numbers(columns[k], f"covariate {k}") for k in names]
-        _same_length(n, **{f"covariate {k}": len(v) for k, v in zip(names, arrays, strict=True)})
-        x = np.column_stack(arrays) if arrays else np.zeros((n, 0))
-    else:
-        try:
-            x = np.asarray(covariates, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError("covariates must hold numbers") from None
-        x = x[:, None] if x.ndim == 1 else x
-        if x.ndim != 2:
-            raise InputError(f"covariates must have shape (n,) or (n, m), not {x.shape}")
-        names = tuple(f"covariate_{j}" for j in range(x.shape[1]))
-        _same_length(n, covariates=len(x))
-    bad = ~np.isfinite(x)
-    if bad.any():
-        i, j = (int(v) for v in np.argwhere(bad)[0])
-        raise InputError(f"covariate {names[j]} is {x[i, j]} at index {i}: every value is needed")
-    return np.ascontiguousarray(x), names
 
 
 def encode_clusters(cluster: Any, n: int) -> list[Ints]:
@@ -255,7 +195,7 @@ def encode_clusters(cluster: Any, n: int) -> list[Ints]:
     coded: list[Ints] = []
     for number, group in enumerate(groups):
         values = _array(group, "cluster")
-        _same_length(n, **{f"cluster {number}": len(values)})
+        same_length(n, **{f"cluster {number}": len(values)})
         codes, uniques = _item_codes(values, "cluster")
         order = np.argsort(np.array([str(u) for u in uniques]), kind="stable")
         place = np.empty(len(order), dtype=np.int64)
@@ -266,6 +206,10 @@ def encode_clusters(cluster: Any, n: int) -> list[Ints]:
 
 def split_clusters(cluster: Any) -> list[Any]:
     """Tell one label array from two: a list or tuple whose members are themselves columns."""
+    if isinstance(cluster, pd.DataFrame):
+        return [cluster.iloc[:, i] for i in range(cluster.shape[1])]
+    if isinstance(cluster, Mapping):
+        return list(cast("Mapping[Any, Any]", cluster).values())
     if isinstance(cluster, (list, tuple)):
         members = cast("Sequence[Any]", cluster)
         if members and all(
@@ -282,11 +226,15 @@ def split_clusters(cluster: Any) -> list[Any]:
 
 def _array(values: Any, name: str) -> Any:
     """A one-dimensional numpy array or pandas extension array, not copied where possible."""
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+    if isinstance(values, (str, bytes, set, frozenset, Mapping, pd.DataFrame)) or not hasattr(
+        values, "__len__"
+    ):
         raise InputError(f"{name} must be a column of values, not {type(values).__name__}")
     if isinstance(values, (pd.Series, pd.Index)):
         values = values.array
     if isinstance(values, pd.api.extensions.ExtensionArray):
+        if values.dtype.kind in "iufb":
+            _refuse_missing(np.asarray(pd.isna(values)), name)
         return values.to_numpy() if values.dtype.kind in "iufb" and not _has_na(values) else values
     if isinstance(values, np.ndarray):
         array = cast("AnyArray", values)
@@ -324,10 +272,14 @@ def _category_codes(values: Any) -> AnyArray:
     return np.asarray(values.codes)
 
 
-def _factorize(values: Any) -> tuple[AnyArray, list[Any]]:
+def _factorize(values: Any, name: str) -> tuple[AnyArray, list[Any]]:
     if isinstance(values, np.ndarray) and cast("AnyArray", values).dtype.kind == "U":
         return _factorize_text(cast("AnyArray", values))
-    codes, uniques = pd.factorize(values)
+    try:
+        codes, uniques = pd.factorize(values)
+    except TypeError:  # a list or a dictionary among the values
+        i = next(i for i, v in enumerate(cast("list[Any]", values)) if not isinstance(v, Hashable))
+        raise InputError(f"{name} {values[i]!r} at index {i}: use strings or integers") from None
     return np.asarray(codes), [_plain(u) for u in uniques]
 
 
@@ -371,7 +323,7 @@ def _item_codes(values: Any, name: str) -> tuple[AnyArray, list[Any]]:
             raise InputError(f"{name} is missing (NaN) at index {i}")
         raise InputError(f"{name} has dtype {values.dtype}: use strings, integers or categoricals")
     else:
-        codes, uniques = _factorize(values)
+        codes, uniques = _factorize(values, name)
     _refuse_missing(codes < 0, name)
     if name != "cluster":
         for u in uniques:
@@ -413,27 +365,6 @@ def _refuse_missing(missing: Any, name: str) -> None:
 def _first_nan(values: Any) -> int | None:
     missing = np.flatnonzero(np.asarray(pd.isna(values)))
     return int(missing[0]) if len(missing) else None
-
-
-def _numbers(values: Any, name: str) -> Floats:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        for i, value in enumerate(values):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise InputError(f"{name} {value!r} at index {i} is not a number") from None
-        raise InputError(f"{name} must hold numbers") from None
-    if array.ndim != 1:
-        raise InputError(f"{name} must have one dimension, not shape {array.shape}")
-    return array
-
-
-def _same_length(n: int, **lengths: int) -> None:
-    for name, length in lengths.items():
-        if length != n:
-            raise InputError(f"{name} has {length} values where verdict has {n}")
 
 
 def _no_self_comparison(a: AnyArray, b: AnyArray, labels: tuple[Item, ...]) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import level
 from preference.bradley_terry import Estimate
 from preference.covariance import quantile
 from preference.encoding import BOTH_BAD, Floats, encode_clusters, encode_verdicts
 from preference.errors import ConvergenceError, InputError, SeparationError
+from preference.numeric_columns import numeric
 from preference.outcomes import sigmoid
 
 
@@ -54,8 +56,9 @@ def length_controlled_win_rate(
         InputError: wrong values.
         SeparationError: length explains every verdict, so nothing is left to compare.
     """
+    ci = level(ci)
     codes = encode_verdicts(verdict)
-    a, b = (np.asarray(x, dtype=np.float64) for x in (length_a, length_b))
+    a, b = numeric(length_a, "length_a"), numeric(length_b, "length_b")
     if not len(a) == len(b) == len(codes):
         raise InputError(
             f"{len(codes)} verdicts, {len(a)} and {len(b)} lengths: one of each needed"
@@ -76,7 +79,10 @@ def length_controlled_win_rate(
     score = x * (y - sigmoid(x @ beta))[:, None]
     freedom = np.inf
     if cluster is not None:
-        groups = encode_clusters(cluster, len(codes))[0][keep]
+        ways = encode_clusters(cluster, len(codes))
+        if len(ways) != 1:
+            raise InputError("cluster takes one array of labels here")
+        groups = ways[0][keep]
         g = len(np.unique(groups))
         if g < 2:
             raise InputError("cluster has a single label: at least two are needed")

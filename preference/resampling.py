@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import level, whole
 from preference.bradley_terry import (
+    TIES,
     as_prior,
     cell_design,
     choose_tie_model,
@@ -64,8 +66,9 @@ def bootstrap(
         seed: the same seed gives the same digits, whatever the order of rows.
         ci: level.
     """
-    if replicates < 2:
-        raise InputError(f"replicates {replicates} must be at least 2")
+    replicates, seed, ci = whole(replicates, "replicates", 2), whole(seed, "seed"), level(ci)
+    if ties not in TIES:
+        raise InputError(f"ties {ties!r} is unknown: use half, davidson, rao_kupper or auto")
     j = encode(item_a, item_b, verdict)
     cells = count(j)
     rng = np.random.default_rng(seed)

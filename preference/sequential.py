@@ -17,10 +17,11 @@ whenever one likes is allowed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from preference.arguments import level, listed
 from preference.encoding import BOTH_BAD, AnyArray, Floats, Ints, encode_clusters, encode_verdicts
 from preference.errors import InputError
 
@@ -81,8 +82,7 @@ def win_rate_sequence(
     Raises:
         InputError: a value is wrong; names its index.
     """
-    if not 0 < ci < 1:
-        raise InputError(f"ci {ci!r} must lie between 0 and 1, for example 0.95")
+    ci = level(ci)
     codes = encode_verdicts(verdict)
     score = np.array([1.0, 0.0, 0.5, np.nan])[codes]
     if challenger is not None:
@@ -103,12 +103,13 @@ def win_rate_sequence(
 
 
 def _sides(challenger: Any, n: int) -> AnyArray:
-    values = list(cast("list[Any]", challenger))
+    values = listed(challenger, "challenger")
     if len(values) != n:
         raise InputError(f"challenger has {len(values)} values where verdict has {n}")
     out = np.empty(n, dtype=np.bool_)
     for i, value in enumerate(values):
-        if value not in ("a", "b", 1, -1):
+        known = isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool)
+        if not known or value not in ("a", "b", 1, -1):
             raise InputError(f"challenger {value!r} at index {i}: use a or b (+1 or -1)")
         out[i] = value in ("a", 1)
     return out

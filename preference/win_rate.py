@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from preference.arguments import level
 from preference.counts import count
 from preference.covariance import quantile
 from preference.encoding import Floats, Ints, Item, Judgments, encode, encode_clusters
@@ -136,6 +137,7 @@ def win_rates(
     Raises:
         InputError: a value is wrong; names its index.
     """
+    ci = level(ci)
     j = encode(item_a, item_b, verdict, weight=weight)
     clusters = [] if cluster is None else encode_clusters(cluster, j.n)
     return win_rates_of(j, clusters, ci)

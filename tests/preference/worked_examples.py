@@ -37,6 +37,33 @@ def puddings():
     return judgments(out)
 
 
+def flatlizards():
+    """Contests of 77 male flat lizards and four measures of each (Whiting and others 2006, Animal
+    Behaviour 72:353-363, as distributed with R's BradleyTerry2). Two lack some measures."""
+    contests = [(r["winner"], r["loser"]) for r in rows("flatlizards_2006_contests.csv")]
+    measures = {}
+    for r in rows("flatlizards_2006_lizards.csv"):
+        own = {name: value for name, value in r.items() if name != "lizard"}
+        measures[r["lizard"]] = {k: float(v) if v else float("nan") for k, v in own.items()}
+    return contests, measures
+
+
+def springall():
+    """Nine samples, three flavour by three gel concentrations (Springall 1973, Applied Statistics
+    22:59-68, section 7, as distributed with R's BradleyTerry2): judgments and properties."""
+    triples = []
+    for r in rows("springall_1973.csv"):
+        i, j = int(r["column"]), int(r["row"])
+        for verdict, name in (("a", "wins_column"), ("b", "wins_row"), ("tie", "ties")):
+            triples.append((i, j, verdict, int(r[name])))
+    flavours, gels = (0.6, 4.8, 9.0), (0.0, 2.4, 4.8)
+    properties = {}
+    for i in range(9):
+        f, g = flavours[i % 3], gels[i // 3]
+        properties[i + 1] = {"flav": f, "gel": g, "flav2": f * f, "gel2": g * g, "flav gel": f * g}
+    return judgments(triples), properties
+
+
 def citations():
     """Citations between statistics journals (Stigler 1994, Statistical Science 9:94-108)."""
     journals = ("Biometrika", "Comm Statist", "JASA", "JRSS-B")
