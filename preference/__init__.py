@@ -21,7 +21,8 @@ from preference.comparisons import (
     quasi_se,
     rank_intervals,
 )
-from preference.diagnostics import drift, goodness_of_fit, intransitive_cycles
+from preference.diagnostics import goodness_of_fit, intransitive_cycles
+from preference.drift import drift
 from preference.errors import (
     ConfoundedError,
     ConvergenceError,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from preference.agreement import Agreement
+from preference.render_doubts import doubts
 from preference.report import Report, ReportItem
 
 _MOST_PAIRS = 20
@@ -87,6 +88,7 @@ def facts(report: Report) -> list[str]:
             f"{number(bias['first_place_win_rate'], '.0%')} of {count(bias['n'])}"
         )
     lines += agreement_facts(report)
+    lines += doubts(report)
     if report.both_bad["count"]:
         lines.append(f"both bad: {count(report.both_bad['count'])}, not in ratings or win rates")
     if s["strength_counts"]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from preference.agreement import Agreement
+from preference.arguments import level
 from preference.bradley_terry import (
     TIES,
     BradleyTerryFit,
@@ -29,6 +30,7 @@ from preference.counts import count, ranked
 from preference.encoding import BOTH_BAD, TIE, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import (
     ConfoundedError,
+    InputError,
     PreferenceError,
     ReportError,
     SeparationError,
@@ -37,6 +39,7 @@ from preference.errors import (
 from preference.newton import Prior
 from preference.outcomes import TieModel
 from preference.overlap import unit_agreement
+from preference.report_diagnostics import diagnostics_part, length_part
 from preference.report_input import Columns, from_frame, read_csv, same_item
 from preference.report_parts import (
     ReportItem,
@@ -79,6 +82,8 @@ class Report:
         ranks: item -> (best, worst) rank jointly possible.
         pairs: win rate of every pair compared.
         fits: one fit an island, in the order of `islands`; None where none is possible.
+        diagnostics: goodness of fit with the worst pairs, circles, drift over time.
+        length: what a longer answer gains, and the ratings at equal length.
     """
 
     finding: str
@@ -98,6 +103,8 @@ class Report:
     pairs: tuple[Mapping[str, Any], ...]
     fits: tuple[BradleyTerryFit | None, ...]
     rates: WinRates
+    diagnostics: Mapping[str, Any]
+    length: Mapping[str, Any]
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values for strict JSON: no NaN, no infinity, ten significant digits."""
@@ -119,6 +126,8 @@ class Report:
                     "flags": self.flags,
                     "ranks": self.ranks,
                     "pairs": self.pairs,
+                    "diagnostics": self.diagnostics,
+                    "length": self.length,
                 }
             ),
         )
@@ -165,8 +174,10 @@ def build_columns(
         columns = _with_strength(columns)
     if ties not in TIES:
         raise ReportError(f"ties {ties!r} is unknown: use half, davidson, rao_kupper or auto")
-    if not 0 < ci < 1:
-        raise ReportError(f"ci {ci!r} must lie between 0 and 1, for example 0.95")
+    try:
+        ci = level(ci)
+    except InputError as error:
+        raise ReportError(str(error)) from None
     columns = _countable(columns)
     j = encode(
         columns.item_a,
@@ -215,6 +226,8 @@ def build_columns(
         pairs=pair_part(rates),
         fits=tuple(fits),
         rates=rates,
+        diagnostics=diagnostics_part(columns, j, clusters, main, rates),
+        length=length_part(columns, j, clusters, main, ci),
     )
 
 

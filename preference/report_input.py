@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from preference.encoding import Floats
 from preference.errors import ReportError
+from preference.report_optional import EXTRA, read_lengths, read_times
 from preference.untyped import pd
 
 REQUIRED = ("item_a", "item_b", "verdict")
@@ -44,6 +45,8 @@ class Columns:
         placement: int8, +1 where a had the first (left) place.
         weight: numbers >= 0.
         strength: 1 (better) or 2 (much better); 1 for ties and both_bad.
+        when: seconds since 1970, NaN where unknown; no_time: why there are none.
+        length_a, length_b: of the answers, NaN where unknown; length_unit: of what, or why not.
         source: where they come from, for the report's settings.
         dropped: judgments left out before (an item against itself, a weight of zero).
     """
@@ -60,6 +63,11 @@ class Columns:
     placement: NDArray[np.int8] | None = None
     weight: Floats | None = None
     strength: Floats | None = None
+    when: Floats | None = None
+    length_a: Floats | None = None
+    length_b: Floats | None = None
+    no_time: str = ""
+    length_unit: str = ""
     source: str = ""
     dropped: int = 0
 
@@ -82,10 +90,11 @@ class Columns:
 def read_csv(path: str | Path) -> Columns:
     """Read judgments from a CSV file (UTF-8, comma, header; `.gz` too).
 
-    Columns `item_a,item_b,verdict` and optionally `annotator,prompt,persona,placement,weight`;
-    other columns are ignored. Where the file has the texts that were compared (`text_a,text_b`),
-    judgments of an item against itself (two candidates of one adapter) are taken, and a report
-    leaves them out and counts them.
+    Columns `item_a,item_b,verdict` and optionally `annotator,prompt,persona,placement,weight`,
+    `created_at` (or `time`) and `length_a,length_b`; other columns are ignored. Where the file has
+    the texts that were compared (`text_a,text_b`), their lengths are used, and judgments of an item
+    against itself (two candidates of one adapter) are taken, and a report leaves them out and
+    counts them.
 
     Raises:
         ReportError: naming file, line, field and remedy.
@@ -121,8 +130,10 @@ def read_csv(path: str | Path) -> Columns:
         ragged = _ragged(path, len(header))
         if ragged:
             raise ReportError(f"{path}: {ragged}: give every row the same fields")
-    frame = frame.iloc[1:, [i for i, c in enumerate(names) if c in (*REQUIRED, *OPTIONAL)]]
-    frame.columns = [c for c in names if c in (*REQUIRED, *OPTIONAL)]
+    used = [i for i, c in enumerate(names) if c in (*REQUIRED, *OPTIONAL, *EXTRA)]
+    used = [i for i in used if names.index(names[i]) == i]
+    frame = frame.iloc[1:, used]
+    frame.columns = [names[i] for i in used]
     for c in list(frame):
         frame[c] = frame[c].cat.remove_unused_categories()
     if len(frame) == 0:
@@ -243,6 +254,8 @@ def _checked(frame: Any, source: str, lines: _Lines | None, *, drop_same: bool =
     placement = _placement(frame["placement"], where) if "placement" in frame.columns else None
     weight = _weight(frame["weight"], where) if "weight" in frame.columns else None
     strength = _strength(frame["strength"], where) if "strength" in frame.columns else None
+    when, no_time = read_times(frame, _texts)
+    length_a, length_b, length_unit = read_lengths(frame, _texts)
     return Columns(
         item_a,
         item_b,
@@ -250,6 +263,11 @@ def _checked(frame: Any, source: str, lines: _Lines | None, *, drop_same: bool =
         placement=placement,
         weight=weight,
         strength=strength,
+        when=when,
+        length_a=length_a,
+        length_b=length_b,
+        no_time=no_time,
+        length_unit=length_unit,
         source=source,
         **labels,
     )

@@ -10,7 +10,8 @@ from preference import InputError, fit_bradley_terry
 from preference.annotators import annotator_table, fit_crowd, negative_log_posterior
 from preference.asking import enough, next_pairs
 from preference.comparisons import chance_better, pairwise_differences, rank_intervals
-from preference.diagnostics import drift, goodness_of_fit, intransitive_cycles
+from preference.diagnostics import goodness_of_fit, intransitive_cycles
+from preference.drift import drift
 from preference.resampling import bootstrap
 
 TRUTH = [-1.0, -0.3, 0.0, 0.1, 0.9]

@@ -1,0 +1,211 @@
+"""The part of a report that doubts it: fit, circles, drift, length.
+
+Knows: what each check needs and why it cannot be made. Does not know how a report is shown.
+
+Everything is about the largest group of rated items. Residuals and margins shrink by the effective
+number of judgments where people judge repeatedly, as the win rates' intervals do. Goodness of fit
+and circles are sums over counts; drift is two fits of half the judgments each; length is one fit on
+rounded differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from preference.diagnostics import cycles_of, goodness_of_fit, pair_residuals
+from preference.drift import drift_of
+from preference.encoding import Floats, Ints, Item, Judgments
+from preference.errors import PreferenceError
+from preference.length_effect import length_effect
+from preference.report_input import Columns
+from preference.results import BradleyTerryFit
+from preference.win_rate import WinRates
+
+MOST_PAIRS, MOST_CYCLES, MOST_ITEMS = 5, 5, 5
+CLEAR = 2.0  # standard errors of the weakest link from which a circle is listed
+_MOST_CYCLE_ITEMS = 1000
+
+
+def diagnostics_part(
+    columns: Columns,
+    j: Judgments,
+    clusters: list[Ints],
+    fit: BradleyTerryFit | None,
+    rates: WinRates,
+) -> dict[str, Any]:
+    """Goodness of fit, circles and drift, each with numbers or an `explanation`."""
+    if fit is None:
+        none = {"explanation": "nothing is rated"}
+        return {"goodness_of_fit": none, "cycles": none, "drift": none}
+    worth = _worth(fit, rates)
+    return {
+        "goodness_of_fit": _fit_part(columns, fit, worth, clustered=bool(clusters)),
+        "cycles": _cycle_part(fit, worth),
+        "drift": _drift_part(columns, j, clusters, fit),
+    }
+
+
+def _worth(fit: BradleyTerryFit, rates: WinRates) -> Floats:
+    """(k, k) effective number of judgments over the number of them; 1 without clusters."""
+    k = len(fit.items)
+    place = {item: i for i, item in enumerate(fit.items)}
+    out = np.ones((k, k))
+    p = rates.pairs
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(p.n > 0, np.minimum(p.effective_n / p.n, 1.0), 1.0)
+    for first, second, one in zip(p.first, p.second, share.tolist(), strict=True):
+        if first in place and second in place:
+            out[place[first], place[second]] = out[place[second], place[first]] = one
+    return out
+
+
+def _fit_part(
+    columns: Columns, fit: BradleyTerryFit, worth: Floats, *, clustered: bool
+) -> dict[str, Any]:
+    test = goodness_of_fit(fit)
+    why = test.explanation
+    if why is None and columns.weight is not None:
+        why = "weights are not counts, so the p-value means nothing"
+    if why is None and clustered:
+        why = "people judged repeatedly, so the p-value is too small: read the worst pairs"
+    worst, pairs = pair_residuals(fit, worth, most=MOST_PAIRS)
+    return {
+        "statistic": test.statistic,
+        "degrees_of_freedom": test.degrees_of_freedom,
+        "p_value": test.p_value,
+        "pairs": pairs,
+        "worst_pairs": [
+            {
+                "item_a": r.first,
+                "item_b": r.second,
+                "win_rate_a": r.win_rate,
+                "expected": r.expected,
+                "n": r.n,
+                "residual": r.residual,
+                "p_value": r.p_value,
+            }
+            for r in worst
+        ],
+        "explanation": why,
+    }
+
+
+def _cycle_part(fit: BradleyTerryFit, worth: Floats) -> dict[str, Any]:
+    if len(fit.items) < 3:
+        return {"count": 0, "strongest": [], "explanation": "a circle needs three items"}
+    if len(fit.items) > _MOST_CYCLE_ITEMS:
+        why = f"more than {_MOST_CYCLE_ITEMS:,} items: call intransitive_cycles on those you mean"
+        return {"count": None, "strongest": [], "explanation": why}
+    found, several = cycles_of(fit, most=MOST_CYCLES, least=CLEAR, worth=worth)
+    return {
+        "count": several,
+        "strongest": [
+            {"items": [c.first, c.second, c.third], "evidence": c.evidence, "p_value": c.p_value}
+            for c in found
+        ],
+        "explanation": None,
+    }
+
+
+def _rows_of(j: Judgments, items: tuple[Item, ...], known: Any) -> Ints:
+    """Positions of judgments between these items for which something is known."""
+    among = frozenset(items)
+    inside = np.array([label in among for label in j.labels], dtype=np.bool_)
+    return np.flatnonzero(inside[j.a] & inside[j.b] & known)
+
+
+def _drift_part(
+    columns: Columns, j: Judgments, clusters: list[Ints], fit: BradleyTerryFit
+) -> dict[str, Any]:
+    out: dict[str, Any] = {"p_value": None, "changes": []}
+    if columns.when is None:
+        return out | {"explanation": columns.no_time}
+    if fit.prior != "none":
+        why = "some items have no finite rating even in all judgments together"
+        return out | {"explanation": why}
+    rows = _rows_of(j, fit.items, ~np.isnan(columns.when))
+    when = columns.when[rows]
+    if len(when) == 0 or when.min() == when.max():
+        return out | {"explanation": "every judgment has the same time"}
+    cut = float(np.median(when))
+    later = when > cut
+    if not later.any() or (when < cut).sum() > later.sum():
+        later = when >= cut
+    part = j.take(rows)
+    if fit.placement_effect is None:
+        part = replace(part, placement=None)
+    out |= {"earlier": int((~later).sum()), "later": int(later.sum())}
+    try:
+        # by annotators alone: prompts are much the same before and after, and half the time is theirs
+        got = drift_of(part, [c[rows] for c in clusters[:1]], later, fit.tie_model)
+    except PreferenceError as error:
+        return out | {"explanation": str(error).split(":")[0] + _second(str(error))}
+    order = np.argsort(-np.abs(got.z).round(9), kind="stable")[:MOST_ITEMS]
+    out["p_value"] = got.p_largest
+    out["changes"] = [
+        {
+            "item": got.items[int(i)],
+            "change": float(got.change[i]),
+            "se": float(got.se[i]),
+            "z": float(got.z[i]),
+        }
+        for i in order
+    ]
+    return out | {"explanation": None}
+
+
+def _second(message: str) -> str:
+    """The cause after the first colon of an error about one part; its remedy is left out."""
+    parts = message.split(":")
+    return f":{parts[1]}" if len(parts) > 1 and message.startswith("in the ") else ""
+
+
+def length_part(
+    columns: Columns, j: Judgments, clusters: list[Ints], fit: BradleyTerryFit | None, ci: float
+) -> dict[str, Any]:
+    """What a longer answer gains, and the ratings at equal length; or an `explanation`."""
+    out: dict[str, Any] = dict.fromkeys(("effect", "se", "ci_low", "ci_high"))
+    out |= {"items": []}
+    if columns.length_a is None or columns.length_b is None:
+        return out | {"explanation": columns.length_unit}
+    if fit is None:
+        return out | {"explanation": "nothing is rated"}
+    if fit.prior != "none":
+        return out | {
+            "explanation": "some items have no finite rating, so length has no clear effect"
+        }
+    gap = columns.length_a - columns.length_b
+    rows = _rows_of(j, fit.items, ~np.isnan(gap))
+    if len(rows) == 0:
+        return out | {"explanation": "no judgment has both lengths"}
+    part = j.take(rows)
+    if fit.placement_effect is None:
+        part = replace(part, placement=None)
+    try:
+        got = length_effect(part, [c[rows] for c in clusters], gap[rows], fit.tie_model, ci)
+    except (PreferenceError, ArithmeticError) as error:
+        return out | {"explanation": str(error).split(":")[0]}
+    order = np.argsort(-got.ratings, kind="stable")
+    return {
+        "effect": got.effect.value,
+        "se": got.effect.se,
+        "ci_low": got.effect.ci_low,
+        "ci_high": got.effect.ci_high,
+        "spread": got.spread,
+        "unit": columns.length_unit,
+        "longer_win_rate": got.longer_wins,
+        "n": got.n,
+        "items": [
+            {
+                "item": got.items[int(i)],
+                "rating": float(got.ratings[i]),
+                "ci_low": float(got.ci_low[i]),
+                "ci_high": float(got.ci_high[i]),
+            }
+            for i in order
+        ],
+        "explanation": None,
+    }
