@@ -7,9 +7,10 @@ Knows: counts by cell, counts by cluster. Does not know judgments one by one: a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preference.bradley_terry import (
     as_prior,
@@ -23,7 +24,7 @@ from preference.encoding import BOTH_BAD, Floats, Ints, Item, encode, encode_clu
 from preference.errors import ConvergenceError, InputError, PreferenceError
 from preference.newton import Optimum, Prior, maximise
 from preference.outcomes import TieModel, derivatives, sigmoid
-from preference.untyped import sparse
+from preference.untyped import csgraph, sparse
 
 _WIDEST = 15.0  # ratings that lie further apart are taken as having no finite estimate
 _AT_ONCE = 1 << 18  # values of one array
@@ -123,10 +124,11 @@ def _multinomial(rng: np.random.Generator, counts: Floats, replicates: int) -> F
     last = int(np.flatnonzero(counts)[-1])
     out = np.empty((replicates, len(counts)))
     for row in out:
-        drawn: Ints = rng.poisson(mean)
+        drawn: Ints = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
         while int(drawn.sum()) > total:
-            drawn = rng.poisson(mean)
-        rest = np.searchsorted(edges, rng.random(total - int(drawn.sum())), side="right")
+            drawn = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+        one_by_one = np.sort(rng.random(total - int(drawn.sum())))  # sorted for the cache only
+        rest = np.searchsorted(edges, one_by_one, side="right")
         row[:] = drawn + np.bincount(np.minimum(rest, last), minlength=len(counts))
     return out
 
@@ -200,9 +202,7 @@ def _near(cells: Cells, centre: _Centre, drawn: Floats) -> tuple[Floats, Any]:
     )
     x = np.tile(centre.optimum.parameters, (len(drawn), 1))
     done = np.zeros(len(drawn), dtype=np.bool_)
-    active = np.flatnonzero(
-        _surely_connected(cells, drawn) & (drawn[:, 2].any(axis=1) | (shift == 0))
-    )
+    active = np.flatnonzero(_connected(cells, drawn) & (drawn[:, 2].any(axis=1) | (shift == 0)))
     for _ in range(_MOST_STEPS):
         if not len(active):
             break
@@ -235,23 +235,25 @@ def _scores(
     return d.e, d.t.sum(axis=1, keepdims=True)
 
 
-def _surely_connected(cells: Cells, drawn: Floats) -> Any:
-    """Replicates in which one item beat (or tied with) all others, and all of them it.
+def _connected(cells: Cells, drawn: Floats) -> NDArray[np.bool_]:
+    """Replicates in which a chain of wins or ties leads from every item to every other.
 
-    Then every item has a chain of wins to every other; the reverse need not hold.
+    One graph of all replicates, whose groups are looked for once.
     """
-    met = np.bincount(cells.a, minlength=cells.k) + np.bincount(cells.b, minlength=cells.k)
-    hub = int(np.argmax(met))
-    mine = np.flatnonzero((cells.a == hub) | (cells.b == hub))
-    first = cells.a[mine] == hub
-    other = np.where(first, cells.b[mine], cells.a[mine])
-    won, lost, tied = (drawn[:, v, mine] for v in range(3))
-    at = np.zeros((len(mine), cells.k))
-    at[np.arange(len(mine)), other] = 1.0
-    at[:, hub] = 1.0
-    out = (np.where(first, won, lost) + tied) @ at > 0
-    into = (np.where(first, lost, won) + tied) @ at > 0
-    return out.all(axis=1) & into.all(axis=1)
+    up, down = (drawn[:, v] + drawn[:, 2] > 0 for v in (0, 1))
+    source: list[Ints] = []
+    target: list[Ints] = []
+    for edges, one, two in ((up, cells.a, cells.b), (down, cells.b, cells.a)):
+        replicate, cell = np.nonzero(edges)
+        replicate *= cells.k
+        source.append(replicate + one[cell])
+        target.append(replicate + two[cell])
+    start, end = np.concatenate(source), np.concatenate(target)
+    nodes = len(drawn) * cells.k
+    graph = sparse.csr_array((np.ones(len(start), dtype=np.int8), (start, end)), (nodes, nodes))
+    _, label = csgraph.connected_components(graph, connection="strong")
+    group = np.asarray(label).reshape(len(drawn), cells.k)
+    return (group == group[:, :1]).all(axis=1)
 
 
 def _refit(
