@@ -1,7 +1,8 @@
 """Peers that need an environment of their own, and the versions of all.
 
-arena-rank 0.1.1 asks for exactly numpy 2.3.3, which is not ours, so it gets its own virtual
-environment under `.venv/peers/`, made once; the sides that use it run under that Python.
+arena-rank 0.1.1 asks for exactly numpy 2.3.3, which is not ours, and FastChat for a web server and
+more, of which its rating functions need nothing. So each gets its own virtual environment under
+`.venv/peers/`, made once; the sides that use it run under that Python.
 """
 
 import subprocess
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 BESIDE = ("evalica", "choix", "transformers", "peft", "torch", "pandas", "streamlit", "tinker")
+_PACKAGES = {"fastchat": "fschat"}
 _HERE = Path(__file__).resolve().parent
 _HOME = Path(sys.prefix) / "peers"
 
@@ -52,6 +54,7 @@ def versions() -> dict[str, str]:
     for file in sorted((_HERE / "peers").glob("*.txt")):
         for line in file.read_text().splitlines():
             package, _, pinned = line.partition("==")
-            if package == file.stem:
-                found[package] = pinned
+            package, _, source = package.partition(" @ ")
+            if package == _PACKAGES.get(file.stem, file.stem):
+                found[package] = pinned or source
     return found

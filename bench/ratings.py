@@ -1,5 +1,7 @@
 """Bradley-Terry strengths, win-rate matrix and intervals against evalica, arena-rank and choix.
 
+FastChat's rows are in `ratings_fastchat`, what is measured against ourselves in `ratings_own`.
+
 All sides see the same seeded judgments of 100 items whose truth is known. Ties count as half a win
 (what the peers do), so that all estimate the same thing; a check says how far they differ.
 """
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import ratings_fastchat, ratings_own
 from bench.judgments import ITEMS, columns, judgments
 from bench.measure import Measured, Side, interleave
 from bench.peers import environment
@@ -17,15 +20,37 @@ from bench.rows import Row, compared
 
 Work = Callable[[], dict[str, Any] | None]
 SIZES = {
-    "small": {"encoded": 1_000_000, "strings": 200_000, "choix": 20_000},
-    "full": {"encoded": 10_000_000, "strings": 10_000_000, "choix": 200_000},
+    "small": {
+        "encoded": 1_000_000,
+        "strings": 200_000,
+        "choix": 20_000,
+        "fastchat": 100_000,
+        "clustered": 100_000,
+        "report": 100_000,
+        "seeds": 10,
+    },
+    "full": {
+        "encoded": 10_000_000,
+        "strings": 10_000_000,
+        "choix": 200_000,
+        "fastchat": 1_000_000,
+        "clustered": 1_000_000,
+        "report": 1_000_000,
+        "seeds": 200,
+    },
 }
 
 
 def rows(size: str) -> list[Row]:
     """Every measurement of this subject."""
     n = SIZES[size]
-    return [*encoded(n["encoded"]), strings(n["strings"]), small_peer(n["choix"])]
+    return [
+        *encoded(n["encoded"]),
+        strings(n["strings"]),
+        small_peer(n["choix"]),
+        *ratings_fastchat.rows(n["fastchat"]),
+        *ratings_own.rows(n["clustered"], n["report"], n["seeds"]),
+    ]
 
 
 def encoded(n: int) -> list[Row]:

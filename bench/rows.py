@@ -14,7 +14,13 @@ from typing import Any
 
 from bench.measure import Measured
 
-UNITS = {"s": (1.0, "s"), "ms": (1e3, "ms"), "MB": (1e-6, "MB"), "tokens/s": (1.0, "tok/s")}
+UNITS = {
+    "s": (1.0, "s"),
+    "ms": (1e3, "ms"),
+    "MB": (1e-6, "MB"),
+    "tokens/s": (1.0, "tok/s"),
+    "judgments": (1.0, ""),
+}
 
 
 @dataclass
@@ -25,7 +31,7 @@ class Row:
         subject: ratings, engine, labeling or start.
         work: what was done, with its size.
         unit: of ``ours``, ``theirs`` and ``floor``: s and ms (both stored in seconds), MB
-            (stored in bytes), tokens/s.
+            (stored in bytes), tokens/s, judgments (a count).
         ours: our median.
         peer: what it is compared with.
         theirs: the peer's median; None where it could not be measured.
@@ -139,7 +145,7 @@ def shown(value: float | None, unit: str) -> str:
     factor, name = UNITS[unit]
     number = value * factor
     text = f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
-    return f"{text} {name}"
+    return f"{text} {name}".rstrip()
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -26,11 +26,13 @@ from preference.connectivity import (
 )
 from preference.counts import Cells, count, distinct, item_index
 from preference.covariance import Uncertainty, Variance, clustered, plain_meat, quantile, widen
+from preference.design import Design, log_odds
 from preference.encoding import BOTH_BAD, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import ConvergenceError, InputError
-from preference.newton import Design, Optimum, Prior, log_odds, maximise, wald_parts
+from preference.newton import Optimum, Prior, maximise, wald_parts
 from preference.outcomes import TieModel
 from preference.results import BradleyTerryFit, Estimate
+from preference.tallies import same_key
 
 __all__ = ["BradleyTerryFit", "Estimate", "fit_bradley_terry", "fit_cells", "fit_judgments"]
 
@@ -172,26 +174,43 @@ def cell_design(cells: Cells) -> Design:
 
 
 def judgment_design(j: Judgments, cells: Cells) -> Design:
-    """One row a judgment that prefers or ties (needed with covariates)."""
-    keep = np.flatnonzero(j.verdict != BOTH_BAD)
+    """One row a judgment that prefers or ties (needed with covariates), sorted by pair."""
     index = item_index(j, cells)
-    w = np.ones(len(keep)) if j.weight is None else j.weight[keep]
-    verdict = j.verdict[keep]
-    columns = [] if j.covariates is None else [j.covariates[keep]]
+    rows, starts = _by_pair(j, index, cells.k)
+    w = np.ones(len(rows)) if j.weight is None else j.weight[rows]
+    verdict = j.verdict[rows]
+    columns = [] if j.covariates is None else list(j.covariates[rows].T)
     names = j.covariate_names
-    if j.placement is not None and j.placement[keep].any():
-        columns.insert(0, j.placement[keep].astype(np.float64)[:, None])
-        names = ("placement", *names)
+    if j.placement is not None:
+        placement = j.placement[rows]
+        if placement.any():
+            columns.insert(0, placement.astype(np.float64))
+            names = ("placement", *names)
+    extra = np.empty((len(rows), len(columns)), order="F")
+    for i, column in enumerate(columns):
+        extra[:, i] = column
     return Design(
         cells.k,
-        index[j.a[keep]],
-        index[j.b[keep]],
+        index[j.a[rows]],
+        index[j.b[rows]],
         w * (verdict == 0),
         w * (verdict == 1),
         w * (verdict == 2),
-        np.hstack(columns) if columns else np.zeros((len(keep), 0)),
+        extra,
         names,
+        starts,
     )
+
+
+def _by_pair(j: Judgments, index: Ints, k: int) -> tuple[Ints, Ints]:
+    """Rows that prefer or tie, those of one (a, b) together, and where each pair starts."""
+    bits = int(j.n).bit_length()
+    packed = (index[j.a] * k + index[j.b]) << bits
+    packed |= np.arange(j.n)
+    packed = packed[j.verdict != BOTH_BAD]
+    packed.sort()
+    starts = np.flatnonzero(np.append(True, ~same_key(packed, bits)[:-1]))
+    return packed & ((1 << bits) - 1), starts[: len(packed)]
 
 
 def choose_tie_model(

@@ -24,9 +24,9 @@ from preference.counts import (
     ranked,
     rounded,
 )
+from preference.design import Design, assemble, log_odds
 from preference.encoding import BOTH_BAD, Floats, Ints, Judgments
-from preference.newton import Design, assemble, log_odds
-from preference.outcomes import TieModel, derivatives
+from preference.outcomes import TieModel, derivatives, verdict_scores
 from preference.tallies import Joint, Tally, neighbours, pairs_within, same_key
 from preference.untyped import sparse
 
@@ -175,10 +175,8 @@ def _few_kinds(j: Judgments) -> bool:
 def _scores_by_verdict(model: TieModel, eta: Floats, tau: float) -> tuple[Floats, Floats]:
     """(rows * 4,) scores of each verdict at each eta, verdict innermost."""
     e, t = np.zeros((len(eta), 4)), np.zeros((len(eta), 4))
-    for verdict in range(3):
-        unit = [np.full_like(eta, float(verdict == v)) for v in range(3)]
-        d = derivatives(model, eta, tau, *unit)
-        e[:, verdict], t[:, verdict] = d.e, d.t
+    scores = verdict_scores(model, eta, tau)
+    e[:, :3], t[:, :3] = scores[0].T, scores[1].T
     return e.ravel(), t.ravel()
 
 

@@ -28,9 +28,9 @@ import numpy as np
 
 from preference.cluster_sums import meats_of_counts, meats_of_rows
 from preference.counts import Cells
+from preference.design import Design, assemble, blocks, log_odds
 from preference.encoding import Floats, Ints, Judgments
-from preference.newton import Design, assemble, log_odds
-from preference.outcomes import TieModel, derivatives
+from preference.outcomes import TieModel, verdict_scores
 from preference.tallies import tally
 from preference.untyped import special
 
@@ -58,19 +58,18 @@ def quantile(ci: float, degrees_of_freedom: float = np.inf) -> float:
 
 def plain_meat(design: Design, model: TieModel, parameters: Floats) -> Floats:
     """Sum of w s s' over judgments, from counts: a judgment of a row has one of three scores."""
-    eta, tau = log_odds(design, model, parameters)
-    ee, et, tt = (np.zeros_like(eta) for _ in range(3))
-    zero, one = np.zeros_like(eta), np.ones_like(eta)
-    for counts, unit in (
-        (design.wins_a, (one, zero, zero)),
-        (design.wins_b, (zero, one, zero)),
-        (design.ties, (zero, zero, one)),
-    ):
-        s = derivatives(model, eta, tau, *unit)
-        ee += counts * s.e**2
-        et += counts * s.e * s.t
-        tt += counts * s.t**2
-    return assemble(design, model, ee, et, tt)
+    meat = np.zeros((len(parameters), len(parameters)))
+    for block in blocks(design):
+        eta, tau = log_odds(block, model, parameters)
+        ee, et, tt = (np.zeros_like(eta) for _ in range(3))
+        scores = verdict_scores(model, eta, tau)
+        for counts, e, t in zip((block.wins_a, block.wins_b, block.ties), *scores, strict=True):
+            ee += counts * e**2
+            if model != "half":
+                et += counts * e * t
+                tt += counts * t**2
+        meat += assemble(block, model, ee, et, tt)
+    return meat
 
 
 def clustered(

@@ -1,11 +1,11 @@
 """Newton's method with a line search for paired-comparison likelihoods.
 
-Knows: a design (two items and extra columns a row), a way of treating ties, and a prior. Does not
-know strings, intervals or where the counts come from.
+Knows: a design, a way of treating ties, and a prior. Does not know strings, intervals or where the
+counts come from.
 
-Parameters are laid out as [ratings (k) | tau (0 or 1) | effects (m)]. The likelihood does not
-change when all ratings move together, so the information matrix gets v v' added, v = 1/sqrt(k) on
-the ratings: this pins their mean at zero and leaves everything else as it is.
+The likelihood does not change when all ratings move together, so the information matrix gets v v'
+added, v = 1/sqrt(k) on the ratings: this pins their mean at zero and leaves everything else as it
+is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from preference.encoding import Floats, Ints
+from preference.design import Design, assemble, blocks, gauge, gradient, log_odds
+from preference.encoding import Floats
 from preference.errors import ConfoundedError, ConvergenceError
 from preference.outcomes import Derivatives, TieModel, derivatives, probabilities
 from preference.untyped import linalg
@@ -44,25 +45,6 @@ class Prior:
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
-    """Rows of counts: cells of equal (pair, placement), or single judgments with covariates."""
-
-    k: int
-    a: Ints
-    b: Ints
-    wins_a: Floats
-    wins_b: Floats
-    ties: Floats
-    extra: Floats  # (rows, m), each column adds to a's side
-    extra_names: tuple[str, ...]
-
-    @property
-    def m(self) -> int:
-        """Number of effects."""
-        return self.extra.shape[1]
-
-
-@dataclass(frozen=True, eq=False)
 class Optimum:
     """Where the ascent ended."""
 
@@ -70,61 +52,6 @@ class Optimum:
     information: Floats  # (p, p), with the prior's precision, without the gauge
     log_likelihood: float  # of the judgments alone
     iterations: int
-
-
-def log_odds(design: Design, model: TieModel, parameters: Floats) -> tuple[Floats, float]:
-    """Eta of each row, and tau (0 for the half model)."""
-    k = design.k
-    shift = 0 if model == "half" else 1
-    eta = parameters[design.a] - parameters[design.b]
-    if design.m:
-        eta = eta + design.extra @ parameters[k + shift :]
-    return eta, float(parameters[k]) if shift else 0.0
-
-
-def gauge(k: int, p: int) -> Floats:
-    """V v' for v = 1/sqrt(k) on the ratings, shape (p, p)."""
-    g = np.zeros((p, p))
-    g[:k, :k] = 1.0 / k
-    return g
-
-
-def assemble(design: Design, model: TieModel, ee: Floats, et: Floats, tt: Floats) -> Floats:
-    """(p, p) sum of z z' over rows, weighted by `ee`, `et`, `tt` in its eta and tau blocks."""
-    k, m, shift = design.k, design.m, 0 if model == "half" else 1
-    p = k + shift + m
-    out = np.zeros((p, p))
-    pair = np.bincount(design.a * k + design.b, ee, k * k).reshape(k, k)
-    pair += pair.T
-    out[:k, :k] = -pair
-    out[np.arange(k), np.arange(k)] += pair.sum(axis=1)
-    if shift:
-        out[k, :k] = out[:k, k] = _difference(design, et)
-        out[k, k] = tt.sum()
-    for j in range(m):
-        column = design.extra[:, j]
-        row = k + shift + j
-        weighted = ee * column
-        out[row, :k] = out[:k, row] = _difference(design, weighted)
-        if shift:
-            out[row, k] = out[k, row] = float(et @ column)
-        for i in range(j + 1):
-            out[row, k + shift + i] = out[k + shift + i, row] = float(weighted @ design.extra[:, i])
-    return out
-
-
-def gradient(design: Design, model: TieModel, e: Floats, t: Floats) -> Floats:
-    """(p,) score from per-row derivatives in eta and tau."""
-    parts = [_difference(design, e)]
-    if model != "half":
-        parts.append(np.array([t.sum()]))
-    parts.append(e @ design.extra)
-    return np.concatenate(parts)
-
-
-def _difference(design: Design, values: Floats) -> Floats:
-    up: Floats = np.bincount(design.a, values, design.k).astype(np.float64, copy=False)
-    return up - np.bincount(design.b, values, design.k)
 
 
 def maximise(design: Design, model: TieModel, prior: Prior, start: Floats | None = None) -> Optimum:
@@ -188,18 +115,28 @@ def _penalty(design: Design, model: TieModel, prior: Prior) -> Floats:
 
 
 def _evaluate(design: Design, model: TieModel, prior: Prior, penalty: Floats, x: Floats) -> _Point:
+    if prior.kind == "firth":
+        return _evaluate_firth(design, model, x)
+    likelihood, slope, information = 0.0, -penalty * x, np.diag(penalty)
+    for block in blocks(design):
+        eta, tau = log_odds(block, model, x)
+        d = derivatives(model, eta, tau, block.wins_a, block.wins_b, block.ties)
+        likelihood += float(d.value.sum())
+        slope += gradient(block, model, d.e, d.t)
+        information += assemble(block, model, d.ee, d.et, d.tt)
+    value = likelihood - float(penalty @ x**2) / 2
+    return _Point(value, slope, information, information, likelihood)
+
+
+def _evaluate_firth(design: Design, model: TieModel, x: Floats) -> _Point:
     eta, tau = log_odds(design, model, x)
     d = derivatives(model, eta, tau, design.wins_a, design.wins_b, design.ties)
-    likelihood = float(d.value.sum())
-    value = likelihood - float(penalty @ x**2) / 2
-    slope = gradient(design, model, d.e, d.t) - penalty * x
+    value = float(d.value.sum())
+    slope = gradient(design, model, d.e, d.t)
     information = assemble(design, model, d.ee, d.et, d.tt)
-    information[np.diag_indices_from(information)] += penalty
-    if prior.kind != "firth":
-        return _Point(value, slope, information, information, likelihood)
     bonus, push, share = _firth(design, model, eta, tau, information, d)
     grown = assemble(design, model, d.ee * share, d.et * share, d.tt * share)
-    return _Point(value + bonus, slope + push, information, grown, likelihood)
+    return _Point(value + bonus, slope + push, information, grown, value)
 
 
 def _firth(

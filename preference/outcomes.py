@@ -43,7 +43,8 @@ class Derivatives:
 
 def sigmoid(x: Floats) -> Floats:
     """Logistic function without overflow."""
-    return np.exp(-np.logaddexp(0.0, -x))
+    tail = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, tail) / (1 + tail)
 
 
 def probabilities(model: TieModel, eta: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
@@ -73,10 +74,37 @@ def derivatives(
 
 def _half(eta: Floats, wins_a: Floats, wins_b: Floats, ties: Floats) -> Derivatives:
     up, down = wins_a + ties / 2, wins_b + ties / 2
-    p, q = sigmoid(eta), sigmoid(-eta)
-    value = -up * np.logaddexp(0, -eta) - down * np.logaddexp(0, eta)
+    x = np.exp(-np.abs(eta))
+    big = 1 / (1 + x)
+    small = x * big
+    ahead = eta >= 0
+    p, q = np.where(ahead, big, small), np.where(ahead, small, big)
+    n = up + down
+    value = np.maximum(-eta, 0.0) * up + np.maximum(eta, 0.0) * down + n * np.log1p(x)
     zero = np.zeros_like(eta)
-    return Derivatives(value, up * q - down * p, zero, (up + down) * p * q, zero, zero)
+    return Derivatives(-value, up * q - down * p, zero, n * (p * q), zero, zero)
+
+
+def verdict_scores(model: TieModel, eta: Floats, tau: float) -> tuple[Floats, Floats]:
+    """(3, rows) derivatives in eta and in tau of one judgment of each verdict: a, b, tie."""
+    if model == "rao_kupper":
+        one, zero = np.ones_like(eta), np.zeros_like(eta)
+        each = [
+            derivatives(model, eta, tau, *unit)
+            for unit in ((one, zero, zero), (zero, one, zero), (zero, zero, one))
+        ]
+        return np.stack([d.e for d in each]), np.stack([d.t for d in each])
+    pa, pb, pt = probabilities(model, eta, tau)
+    e, t = np.empty((3, len(eta))), np.zeros((3, len(eta)))
+    if model == "half":
+        e[0], e[1] = sigmoid(-eta), -pa
+        e[2] = (e[0] + e[1]) / 2
+        return e, t
+    edge = pa - pb
+    e[0], e[1], e[2] = (1 - edge) / 2, (-1 - edge) / 2, -edge / 2
+    t[0] = t[1] = -pt
+    t[2] = 1 - pt
+    return e, t
 
 
 def _davidson(eta: Floats, tau: float, wins_a: Floats, wins_b: Floats, ties: Floats) -> Derivatives:

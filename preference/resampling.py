@@ -7,9 +7,10 @@ Knows: counts by cell, counts by cluster. Does not know judgments one by one: a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preference.arguments import level, whole
 from preference.bradley_terry import (
@@ -20,10 +21,16 @@ from preference.bradley_terry import (
 )
 from preference.connectivity import connectivity
 from preference.counts import Cells, count, item_index
-from preference.encoding import BOTH_BAD, Floats, Item, encode, encode_clusters
+from preference.design import Design, gauge
+from preference.encoding import BOTH_BAD, Floats, Ints, Item, encode, encode_clusters
 from preference.errors import ConvergenceError, InputError, PreferenceError
-from preference.newton import Prior, maximise
-from preference.untyped import sparse
+from preference.newton import Optimum, Prior, maximise
+from preference.outcomes import TieModel, derivatives, sigmoid
+from preference.untyped import csgraph, sparse
+
+_WIDEST = 15.0  # ratings that lie further apart are taken as having no finite estimate
+_AT_ONCE = 1 << 18  # values of one array
+_MOST_STEPS, _STEP, _FAR = 15, 1e-10, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +81,7 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     base = np.stack([cells.wins_a, cells.wins_b, cells.ties])
     if cluster is None:
-        total = int(base.sum())
-        flat = rng.multinomial(total, base.ravel() / total, size=replicates).astype(np.float64)
+        flat = _multinomial(rng, base.ravel(), replicates)
     else:
         codes = encode_clusters(cluster, j.n)
         if len(codes) != 1:
@@ -95,13 +101,7 @@ def bootstrap(
         draws = rng.multinomial(g, np.full(g, 1 / g), size=replicates).astype(np.float64)
         flat = np.asarray((table.T @ draws.T).T)
     model, _ = choose_tie_model(cells, "davidson" if ties == "auto" else ties, Prior())  # type: ignore[arg-type]
-    out = np.empty((replicates, cells.k))
-    start = _centre(cells, model)
-    helped = 0
-    for r in range(replicates):
-        wins_a, wins_b, tied = flat[r].reshape(base.shape)
-        out[r], used = _refit(cells, model, wins_a, wins_b, tied, start)
-        helped += used
+    out, helped = _refit_all(cells, model, flat)
     tail = (1 - ci) / 2
     return Bootstrap(
         cells.items,
@@ -113,19 +113,155 @@ def bootstrap(
     )
 
 
-def _centre(cells: Cells, model: Any) -> Floats | None:
-    """The estimate from all judgments, where replicates start; None when there is none."""
-    if not connectivity(cells).estimable or not cells.ties.any():
+def _multinomial(rng: np.random.Generator, counts: Floats, replicates: int) -> Floats:
+    """(replicates, cells) draws of as many judgments as there are, a cell by its share of them.
+
+    Independent Poisson numbers, given their sum, are multinomial: slightly too few are drawn so,
+    and the rest one by one. A replicate that came out too large is drawn again. Several times as
+    fast as a chain of binomials, and the same distribution.
+    """
+    total = int(counts.sum())
+    share = counts / total
+    mean = share * max(total - 4 * np.sqrt(total), 0.0)
+    edges = np.cumsum(share)
+    last = int(np.flatnonzero(counts)[-1])
+    out = np.empty((replicates, len(counts)))
+    for row in out:
+        drawn: Ints = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+        while int(drawn.sum()) > total:
+            drawn = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+        one_by_one = np.sort(rng.random(total - int(drawn.sum())))  # sorted for the cache only
+        rest = np.searchsorted(edges, one_by_one, side="right")
+        row[:] = drawn + np.bincount(np.minimum(rest, last), minlength=len(counts))
+    return out
+
+
+def _refit_all(cells: Cells, model: TieModel, flat: Floats) -> tuple[Floats, int]:
+    """(replicates, items) ratings, and in how many of them a prior was needed.
+
+    Replicates near the estimate from all judgments converge with its information in a few joint
+    steps; those that do not are fitted one by one.
+    """
+    out = np.empty((len(flat), cells.k))
+    centre = _centre(cells, model)
+    drawn = flat.reshape(len(flat), 3, -1)
+    left = np.ones(len(flat), dtype=np.bool_)
+    if centre is not None:
+        step = max(1, _AT_ONCE // max(len(cells.a), 1))
+        for start in range(0, len(flat), step):
+            part = slice(start, start + step)
+            x, done = _near(cells, centre, drawn[part])
+            ratings = x[:, : cells.k]
+            out[part] = ratings - ratings.mean(axis=1, keepdims=True)
+            left[part] = ~done
+    helped = 0
+    start = None if centre is None or centre.model != model else centre.optimum.parameters
+    for r in np.flatnonzero(left):
+        won, lost, tied = drawn[r]
+        out[r], used = _refit(cells, model, won, lost, tied, start)
+        helped += used
+    return out, helped
+
+
+@dataclass(frozen=True, eq=False)
+class _Centre:
+    """The estimate from all judgments; `model` is `half` where there are no ties."""
+
+    design: Design
+    model: TieModel
+    optimum: Optimum
+
+
+def _centre(cells: Cells, model: TieModel) -> _Centre | None:
+    """Where replicates start; None when there is no estimate."""
+    if not connectivity(cells).estimable:
         return None
+    design = cell_design(cells)
+    used = model if cells.ties.any() else "half"
     try:
-        return maximise(cell_design(cells), model, Prior()).parameters
+        return _Centre(design, used, maximise(design, used, Prior()))
     except PreferenceError:
         return None
 
 
+def _near(cells: Cells, centre: _Centre, drawn: Floats) -> tuple[Floats, Any]:
+    """(replicates, p) estimates by steps with the centre's information, and which converged."""
+    design, model, k = centre.design, centre.model, cells.k
+    p = len(centre.optimum.parameters)
+    shift = 0 if model == "half" else 1
+    inverse = np.linalg.inv(centre.optimum.information + gauge(k, p))
+    rows = np.arange(len(design.a))
+    sides = sparse.csr_array(
+        (
+            np.concatenate([np.ones(len(rows)), -np.ones(len(rows)), design.extra.T.ravel()]),
+            (
+                np.concatenate(
+                    [design.a, design.b, *([k + i] * len(rows) for i in range(design.m))]
+                ),
+                np.tile(rows, 2 + design.m),
+            ),
+        ),
+        shape=(k + design.m, len(rows)),
+    )
+    x = np.tile(centre.optimum.parameters, (len(drawn), 1))
+    done = np.zeros(len(drawn), dtype=np.bool_)
+    active = np.flatnonzero(_connected(cells, drawn) & (drawn[:, 2].any(axis=1) | (shift == 0)))
+    for _ in range(_MOST_STEPS):
+        if not len(active):
+            break
+        here = x[active]
+        eta = here[:, design.a] - here[:, design.b]
+        if design.m:
+            eta += here[:, k + shift :] @ design.extra.T
+        won, lost, tied = (drawn[active, v] for v in range(3))
+        e, t = _scores(model, eta, here[:, k : k + 1] if shift else 0.0, won, lost, tied)
+        by_side = (sides @ e.T).T
+        slope = np.concatenate([by_side[:, :k], *([t] if shift else []), by_side[:, k:]], axis=1)
+        move = slope @ inverse
+        move[:, :k] -= move[:, :k].mean(axis=1, keepdims=True)
+        x[active] = here + move
+        size = np.abs(move).max(axis=1)
+        done[active[size < _STEP]] = True
+        active = active[(size >= _STEP) & (size < _FAR)]
+    spread = np.ptp(x[:, :k], axis=1)
+    return x, done & (spread < _WIDEST)
+
+
+def _scores(
+    model: TieModel, eta: Floats, tau: Any, won: Floats, lost: Floats, tied: Floats
+) -> tuple[Floats, Floats]:
+    """(replicates, cells) derivatives in eta and (replicates, 1) in tau."""
+    if model == "half":
+        n = won + lost + tied
+        return won + tied / 2 - n * sigmoid(eta), np.zeros((len(eta), 0))
+    d = derivatives(model, eta, tau, won, lost, tied)
+    return d.e, d.t.sum(axis=1, keepdims=True)
+
+
+def _connected(cells: Cells, drawn: Floats) -> NDArray[np.bool_]:
+    """Replicates in which a chain of wins or ties leads from every item to every other.
+
+    One graph of all replicates, whose groups are looked for once.
+    """
+    up, down = (drawn[:, v] + drawn[:, 2] > 0 for v in (0, 1))
+    source: list[Ints] = []
+    target: list[Ints] = []
+    for edges, one, two in ((up, cells.a, cells.b), (down, cells.b, cells.a)):
+        replicate, cell = np.nonzero(edges)
+        replicate *= cells.k
+        source.append(replicate + one[cell])
+        target.append(replicate + two[cell])
+    start, end = np.concatenate(source), np.concatenate(target)
+    nodes = len(drawn) * cells.k
+    graph = sparse.csr_array((np.ones(len(start), dtype=np.int8), (start, end)), (nodes, nodes))
+    _, label = csgraph.connected_components(graph, connection="strong")
+    group = np.asarray(label).reshape(len(drawn), cells.k)
+    return (group == group[:, :1]).all(axis=1)
+
+
 def _refit(
     cells: Cells,
-    model: Any,
+    model: TieModel,
     wins_a: Floats,
     wins_b: Floats,
     ties: Floats,
@@ -138,7 +274,7 @@ def _refit(
     if connectivity(drawn).estimable:
         try:
             x = maximise(design, used, Prior(), start if used == model else None).parameters[:k]
-            if float(np.ptp(x)) < 15:
+            if float(np.ptp(x)) < _WIDEST:
                 return x - x.mean(), False
         except ConvergenceError:
             pass

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from preference.counts import Cells
+from preference.design import Design, log_odds
 from preference.encoding import Floats
-from preference.newton import Design, Prior, log_odds, maximise
+from preference.newton import Prior, maximise
 from preference.outcomes import TieModel, derivatives
 
 FOLDS = 5

@@ -271,3 +271,30 @@ def test_bootstrap_depends_on_the_seed_and_not_on_the_order_of_rows():
     np.testing.assert_array_equal(one.ratings, two.ratings)
     other = bootstrap(d["a"], d["b"], d["verdict"], cluster=d["annotator"], replicates=10, seed=1)
     assert (other.ratings != one.ratings).any()
+
+
+def test_bootstrap_counts_are_multinomial():
+    from preference.resampling import _multinomial
+
+    counts = np.array([400.0, 90.0, 9.0, 1.0, 0.0])
+    got = _multinomial(np.random.default_rng(0), counts, 4000)
+    assert (got.sum(axis=1) == 500).all()
+    assert (got[:, 4] == 0).all()
+    share = counts / 500
+    want = 500 * (np.diag(share) - np.outer(share, share))
+    assert got.mean(axis=0) == pytest.approx(counts, rel=0.05, abs=0.05)
+    assert np.cov(got.T)[:4, :4] == pytest.approx(want[:4, :4], rel=0.1, abs=1.5)
+
+
+@pytest.mark.parametrize("ties", ["half", "davidson", "rao_kupper"])
+@pytest.mark.parametrize("n", [60, 3000])
+def test_bootstrap_ratings_are_those_of_a_fit_of_each_replicate(monkeypatch, ties, n):
+    import preference.resampling as resampling
+
+    d = draw(TRUTH, n, seed=6)
+    columns = d["a"], d["b"], d["verdict"]
+    together = bootstrap(*columns, ties=ties, replicates=30)
+    monkeypatch.setattr(resampling, "_MOST_STEPS", 0)
+    apart = bootstrap(*columns, ties=ties, replicates=30)
+    assert together.ratings == pytest.approx(apart.ratings, abs=1e-8)
+    assert together.prior_used == apart.prior_used
