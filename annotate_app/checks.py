@@ -3,6 +3,7 @@
 Knows which of preference's functions answers which question. Knows no SQL, no chart, no Streamlit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,7 @@ from db.blocks import Packed
 from db.judgments import Tables
 from preference import PreferenceError
 from preference.covariance import quantile
-from preference.diagnostics import (
-    Cycle,
-    GoodnessOfFit,
-    drift,
-    goodness_of_fit,
-    intransitive_cycles,
-)
+from preference.drift import drift
 from preference.report import FEWEST
 from preference.win_rate import wilson, win_rates
 
@@ -32,8 +27,6 @@ FEWEST_IN_WINDOW = 30
 CLEARLY_LONGER = 1.1
 """From this ratio of lengths on one text is called the longer one."""
 NORMAL_95 = 1.959963984540054
-SURE_CIRCLE = 2.0
-"""Standard errors that a circle's weakest link must be away from even to be more than chance."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +39,10 @@ class Checks:
             95 %), n.
         drift: change of each rating, later half less earlier; rows item, value, ci_low, ci_high,
             n, z; empty where ``drift_why`` says so.
-        drift_p: chance of such a change if nothing moved; NaN where unknown.
-        fit: Pearson's test of the ratings' model, or None.
-        cycles: circles of three with their evidence, the strongest first.
+        drift_p: chance that any rating changes so much though nothing moved; NaN where unknown.
+        fit: the report's ``goodness_of_fit``, with the pairs furthest from the ratings.
+        cycles: the report's ``cycles``: circles of three, the strongest first.
+        length: the report's ``length``: what a longer answer gains, beside the ratings.
     """
 
     pulls: Frame
@@ -56,24 +50,24 @@ class Checks:
     drift: Frame
     drift_p: float
     drift_why: str
-    fit: GoodnessOfFit | None
-    cycles: tuple[Cycle, ...]
+    fit: Mapping[str, Any]
+    cycles: Mapping[str, Any]
+    length: Mapping[str, Any]
 
 
 def checks_of(packed: Packed, known: Tables, section: Section) -> Checks:
     """Every check of one persona's standing judgments."""
     moved, p, why = _drift(packed, known)
-    fits = [fit for fit in (section.report.fits if section.report else ()) if fit is not None]
+    report = section.report
     return Checks(
         pulls=_pulls(packed, known),
         places=_places(packed),
         drift=moved,
         drift_p=p,
         drift_why=why,
-        fit=goodness_of_fit(fits[0]) if fits else None,
-        cycles=tuple(
-            cycle for fit in fits for cycle in intransitive_cycles(fit) if cycle.evidence > 0
-        ),
+        fit=report.diagnostics["goodness_of_fit"] if report else {},
+        cycles=report.diagnostics["cycles"] if report else {},
+        length=report.length if report else {},
     )
 
 
@@ -157,7 +151,6 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
         )
     except PreferenceError as error:
         return nothing, float("nan"), str(error)
-    se = np.divide(found.change, found.z, out=np.zeros_like(found.change), where=found.z != 0)
     place = {name: at for at, name in enumerate(part.adapters)}
     counts = np.bincount(part.adapter_a, minlength=len(place))
     counts = counts + np.bincount(part.adapter_b, minlength=len(place))
@@ -165,13 +158,13 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
         {
             "item": list(found.items),
             "value": found.change,
-            "ci_low": found.change - NORMAL_95 * np.abs(se),
-            "ci_high": found.change + NORMAL_95 * np.abs(se),
+            "ci_low": found.change - NORMAL_95 * found.se,
+            "ci_high": found.change + NORMAL_95 * found.se,
             "n": [int(counts[place[str(item)]]) for item in found.items],
             "z": found.z,
         }
     )
-    return table.sort_values("z", key=np.abs, ascending=False), found.p_value, ""
+    return table.sort_values("z", key=np.abs, ascending=False), found.p_largest, ""
 
 
 def _in_both_halves(packed: Packed) -> Packed:

@@ -173,6 +173,10 @@ def columns_of(packed: blocks.Packed, known: Tables, source: str = "the ledger")
         placement=packed.placement,
         weight=packed.weight if packed.n and not (packed.weight == 1).all() else None,
         strength=np.maximum(packed.strength, 1).astype(np.float64),
+        when=packed.created / 1e6,
+        length_a=packed.length_a.astype(np.float64),
+        length_b=packed.length_b.astype(np.float64),
+        length_unit="characters",
         source=source,
     )
 

@@ -87,7 +87,7 @@ def length_effect(
     z = quantile(ci)
     if clusters:
         flat = replace(j, covariates=x[:, None], covariate_names=("length",))
-        sure = clustered(bread, flat, clusters, used, optimum.parameters, index, design, ci)
+        sure = clustered(bread, flat, clusters, used, optimum.parameters, cells, design, ci)
         covariance, z = sure.covariance, sure.quantile
     else:
         covariance = bread @ plain_meat(design, used, optimum.parameters) @ bread

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from annotate_app import filters, findings, interval_charts, panels, queries, work_queries
-from annotate_app.checks import SURE_CIRCLE
 from annotate_app.frames import pd
 from annotate_app.naming import short, short_names
 from annotate_app.session import require
@@ -43,16 +42,27 @@ def pulling(checks) -> list[str]:
     return said
 
 
+def misfit(checks) -> bool:
+    """Whether the pair furthest from the ratings is further than chance takes one."""
+    worst = checks.fit.get("worst_pairs") or []
+    return bool(worst) and worst[0]["p_value"] < SURE
+
+
+def circling(checks) -> bool:
+    """Whether a circle of three is more than chance."""
+    strongest = checks.cycles.get("strongest") or []
+    return bool(strongest) and strongest[0]["p_value"] < SURE
+
+
 def warnings(checks) -> list[str]:
     """What should be looked at, in a few words each."""
     said = pulling(checks)
     if checks.drift_p < SURE:
         said.append("ratings moved between the earlier and the later half")
-    if checks.fit is not None and not checks.fit.explanation and checks.fit.p_value < SURE:
+    if misfit(checks):
         said.append("some pairs went otherwise than the ratings say")
-    sure = [cycle for cycle in checks.cycles if cycle.evidence > SURE_CIRCLE]
-    if sure:
-        said.append(many(len(sure), "circle") + " of three")
+    if circling(checks):
+        said.append("three adapters beat each other in a circle")
     return said
 
 
@@ -165,70 +175,96 @@ def moved(checks, slug: str | None, key: str) -> None:
         ),
         table,
         key=f"drift-{key}",
-        note=f"All adapters together: p = {checks.drift_p:.3f}.",
+        note=f"Chance of a change as large as the largest, if nothing moved: {checks.drift_p:.3f}.",
         columns={"label": "Adapter", "said": "Change", "n": "Judged"},
     )
 
 
 def model(checks, slug: str | None, key: str) -> None:
     """Whether one number an adapter is enough."""
-    fit = checks.fit
-    if fit is None:
+    worst = checks.fit.get("worst_pairs") or []
+    if not worst:
         return
-    clear = not fit.explanation and fit.p_value < SURE
+    pairs = checks.fit["pairs"]
     st.markdown(
         "**Some pairs went otherwise than the ratings say**"
-        if clear
-        else "**One rating an adapter is enough to explain the judgments**"
-        if not fit.explanation
-        else "**Whether the ratings explain the judgments cannot be told**"
+        if misfit(checks)
+        else f"**No pair of {pairs:,} departs from the ratings by more than chance**"
     )
-    said = f"Pearson's chi-squared {fit.statistic:.1f} on {fit.degrees_of_freedom} degrees"
-    said += f", p = {fit.p_value:.3f}." if not fit.explanation else f": {fit.explanation}."
-    panels.quiet(panels.say(said))
-    worst = pd.DataFrame(
+    table = pd.DataFrame(
         [
-            (label_of(first, slug), label_of(second, slug), f"{residual:+.1f}")
-            for first, second, residual in fit.worst[:5]
+            (
+                label_of(row["item_a"], slug),
+                label_of(row["item_b"], slug),
+                findings.percent(row["win_rate_a"]),
+                findings.percent(row["expected"]),
+                int(row["n"]),
+                f"{row['residual']:+.1f}",
+            )
+            for row in worst
         ],
-        columns=["first", "second", "residual"],
+        columns=["first", "second", "seen", "expected", "n", "residual"],
     )
     with st.expander("Pairs furthest from what the ratings say"):
         panels.small_table(
-            worst, {"first": "Adapter", "second": "Against", "residual": "Standard errors"}
+            table,
+            {
+                "first": "Adapter",
+                "second": "Against",
+                "seen": "Won",
+                "expected": "By the ratings",
+                "n": "Judged",
+                "residual": "Standard errors",
+            },
         )
-        panels.downloads(worst, f"fit-{key}")
+        panels.downloads(table, f"fit-{key}")
 
 
 def circles(checks, slug: str | None, key: str) -> None:
     """A beats B beats C beats A."""
-    sure = [cycle for cycle in checks.cycles if cycle.evidence > SURE_CIRCLE]
-    if not checks.cycles:
-        st.markdown("**No circles: head to head, nobody beats the one who beats them**")
+    strongest = checks.cycles.get("strongest") or []
+    if not strongest:
+        why = checks.cycles.get("explanation")
+        st.markdown(
+            f"**No circles**: :small[{why or 'head to head, nobody comes back to the top'}]"
+        )
         return
     st.markdown(
-        f"**{many(len(sure), 'circle')} that chance hardly explains**"
-        if sure
-        else f"**{many(len(checks.cycles), 'circle')}, none more than chance would make**"
+        "**Three adapters beat each other in a circle**"
+        if circling(checks)
+        else "**Circles, none more than chance would make**"
     )
     table = pd.DataFrame(
         [
             (
                 " beats ".join(
-                    label_of(item, slug)
-                    for item in (cycle.first, cycle.second, cycle.third, cycle.first)
+                    label_of(item, slug) for item in [*cycle["items"], cycle["items"][0]]
                 ),
-                f"{cycle.evidence:.1f}",
+                f"{cycle['evidence']:.1f}",
+                f"{cycle['p_value']:.3f}",
             )
-            for cycle in checks.cycles[:10]
+            for cycle in strongest
         ],
-        columns=["circle", "evidence"],
+        columns=["circle", "evidence", "p"],
     )
     with st.expander("The circles"):
         panels.small_table(
-            table, {"circle": "Head to head", "evidence": "Weakest link, standard errors"}
+            table, {"circle": "Head to head", "evidence": "Weakest link, errors", "p": "By chance"}
         )
         panels.downloads(table, f"circles-{key}")
+
+
+def length(checks) -> None:
+    """What a longer answer gains when the ratings are held."""
+    told = checks.length
+    if told.get("effect") is None:
+        return
+    low, high = told["ci_low"], told["ci_high"]
+    pull = "gains" if low > 0 else "loses" if high < 0 else "neither clearly gains nor loses"
+    panels.quiet(
+        f"Between equally rated adapters, a response longer by {told['spread']:.0f}"
+        f" {told['unit']} {pull}: {told['effect']:+.2f} log-odds ({low:+.2f} to {high:+.2f})."
+    )
 
 
 with top:
@@ -245,6 +281,7 @@ for section, checks in found:
     left, right = st.columns(2, gap="large")
     with left:
         pulls(checks, key)
+        length(checks)
         moved(checks, section.persona, key)
     with right:
         places(checks, key)
