@@ -29,6 +29,7 @@ from preference.untyped import special
 Question = Literal["ratings", "ranking"] | tuple[Item, Item]
 STARVED = 0.5  # an item below this share of the average number of judgments comes first
 _SHORTLIST = 256
+_FEW = 6  # clusters below which a number of judgments still needed means nothing
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,9 @@ def enough(
 ) -> Verdict:
     """Would more judgments change the answer?
 
+    With fewer than six clusters an answer of no says that other people are needed, and no number:
+    how the error falls with more judgments by the same few cannot be told.
+
     Args:
         fit: the present state of knowledge.
         question: (x, y): enough when the interval of the difference leaves zero, or lies within
@@ -243,14 +247,14 @@ def enough(
             return Verdict(True, f"{x} and {y} differ by less than {margin:g}: call it a tie", 0)
         reach = max(abs(d.value), margin - abs(d.value))
         more = _more(total, fit.quantile * d.se, reach)
-        return Verdict(False, f"{x} and {y} cannot be told apart yet", more)
+        return _not_yet(fit, f"{x} and {y} cannot be told apart yet", more)
     if question == "ratings":
         widest = float((fit.quantile * fit.se).max())
         if widest <= half_width:
             return Verdict(True, f"every interval is within {half_width:g}", 0)
         item = fit.items[int(np.argmax(fit.se))]
         more = _more(total, widest, half_width)
-        return Verdict(False, f"{item} is known only to within {widest:.2f}", more)
+        return _not_yet(fit, f"{item} is known only to within {widest:.2f}", more)
     d = pairwise_differences(fit, simultaneous=False)
     settled = (d.ci_low > 0) | (d.ci_high < 0) | ((d.ci_low > -margin) & (d.ci_high < margin))
     done = float(settled.mean())
@@ -260,7 +264,14 @@ def enough(
     need = np.sort((d.critical * d.se / reach) ** 2)
     factor = float(need[min(int(np.ceil(share * len(need))) - 1, len(need) - 1)])
     more = int(np.ceil(total * max(factor - 1, 0.0))) if np.isfinite(factor) else None
-    return Verdict(False, f"{done:.0%} of pairs are settled, {share:.0%} are wanted", more)
+    return _not_yet(fit, f"{done:.0%} of pairs are settled, {share:.0%} are wanted", more)
+
+
+def _not_yet(fit: BradleyTerryFit, reason: str, more: int | None) -> Verdict:
+    few = min(fit.clusters, default=_FEW)
+    if few < _FEW:
+        return Verdict(False, f"{reason}: {few} annotators (or prompts) only, ask others", None)
+    return Verdict(False, reason, more)
 
 
 def _more(total: float, half: float, reach: float) -> int | None:

@@ -310,6 +310,8 @@ def _uncertainty(
 ) -> Uncertainty:
     used: TieModel = "half" if not (design.ties > 0).any() else model
     bread = wald_parts(optimum.information, design.k)
+    if not (design.wins_a.any() or design.wins_b.any()):
+        variance, clusters = "model", []  # only ties: scores are zero, which is not certainty
     if clusters and j is not None:
         informative = j.verdict != BOTH_BAD
         for way, codes in enumerate(clusters):

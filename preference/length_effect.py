@@ -5,7 +5,7 @@ Knows: judgments and a difference of lengths each. Does not know texts.
 The ratings' model with one covariate more: eta = rating_a - rating_b + beta * tanh(d / s) (and
 placement), d the difference of lengths and s its root mean square; the form of the length term is
 that of Dubois, Galambosi, Liang and Hashimoto (2024, "Length-controlled AlpacaEval"). For speed
-tanh is rounded to a grid of 1/32, so that a million judgments become some thousand counts; beta
+tanh is rounded to a grid of 1/64, so that a million judgments become some thousand counts; beta
 moves by far less than its error. `fit_bradley_terry` with the covariate is the exact one.
 """
 
@@ -24,7 +24,7 @@ from preference.newton import Design, Prior, maximise, wald_parts
 from preference.outcomes import TieModel
 from preference.results import Estimate
 
-_GRID = 32
+_GRID = 64
 _INFINITE = 12.0
 
 

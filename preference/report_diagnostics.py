@@ -139,7 +139,7 @@ def _drift_part(
         part = replace(part, placement=None)
     out |= {"earlier": int((~later).sum()), "later": int(later.sum())}
     try:
-        # by annotators alone: prompts are much the same in both halves, and cost as much time
+        # clustered by annotator alone: prompts hardly differ, and would take half of the time
         got = drift_of(part, [c[rows] for c in clusters[:1]], later, fit.tie_model)
     except PreferenceError as error:
         return out | {"explanation": str(error).split(":")[0] + _second(str(error))}

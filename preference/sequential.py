@@ -16,7 +16,7 @@ whenever one likes is allowed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class ConfidenceSequence:
         evidence: betting: capital won by betting against "at most one half"; 20 or more refutes it
             at 5 % at any time (an e-value). None for asymptotic.
         method: `betting` or `asymptotic`.
-        explanation: why bounds are trivial, or None.
+        explanation: why bounds are trivial or made otherwise, or None.
     """
 
     n: int
@@ -91,8 +91,18 @@ def win_rate_sequence(
     keep = np.flatnonzero(codes != BOTH_BAD)
     if len(keep) == 0:
         nothing = np.zeros(0)
+        why = "every judgment found both bad, so there is no win rate yet"
         return ConfidenceSequence(
-            0, float("nan"), 0.0, 1.0, nothing, nothing, None, "betting", ci, "no judgment yet"
+            0,
+            float("nan"),
+            0.0,
+            1.0,
+            nothing,
+            nothing,
+            None,
+            "betting" if cluster is None else "asymptotic",
+            ci,
+            why if len(codes) else "no judgment yet",
         )
     if cluster is None:
         return _betting(score[keep], ci)
@@ -177,10 +187,18 @@ def _asymptotic(x: Floats, groups: Ints, ci: float) -> ConfidenceSequence:
             None,
             "asymptotic",
             ci,
-            f"{g} annotators are too few for bounds that may be looked at any time: "
-            f"{_FEWEST_CLUSTERS} are needed",
+            f"{'one annotator is' if g == 1 else f'{g} annotators are'} too few for bounds that "
+            f"may be looked at any time: {_FEWEST_CLUSTERS} are needed",
         )
-    se = float(np.sqrt(g / (g - 1) * (sums**2).sum())) / len(x)
+    spread = float((sums**2).sum())
+    if spread <= 1e-18 * len(x) ** 2:
+        # nobody differs from anybody, so the error cannot be seen: as many outcomes as people
+        means = np.bincount(groups, x)[np.unique(groups)] / np.bincount(groups)[np.unique(groups)]
+        found = _betting(means, ci)
+        why = "all annotators agree exactly, so each counts as one judgment"
+        return replace(found, n=len(x), evidence=None, method="betting", explanation=why)
+    spread += (len(x) / g / 2) ** 2  # one more annotator of full spread, as `_betting` starts with
+    se = float(np.sqrt(g / (g - 1) * spread)) / len(x)
     # boundary tuned to be tightest near the present number of clusters, rounded to a power of two
     # so that it is not chosen anew at every look
     target = 2.0 ** round(np.log2(g))

@@ -72,11 +72,39 @@ def test_fleiss_1971_psychiatric_diagnoses_have_kappa_0_430():
     assert fleiss_kappa(ratings).value == got.value
 
 
+def ratings_of(table):
+    """A square table of counts as two raters' ratings."""
+    k = range(len(table))
+    pairs = [(i, j) for i in k for j in k for _ in range(table[i][j])]
+    return [p[0] for p in pairs], [p[1] for p in pairs]
+
+
 def skin_condition():
     """SAS/STAT User's Guide, The FREQ Procedure, getting started: agreement study."""
-    table = [[10, 4, 1, 0], [5, 10, 12, 2], [2, 4, 12, 5], [0, 2, 6, 13]]
-    pairs = [(i, j) for i in range(4) for j in range(4) for _ in range(table[i][j])]
-    return [p[0] for p in pairs], [p[1] for p in pairs]
+    return ratings_of([[10, 4, 1, 0], [5, 10, 12, 2], [2, 4, 12, 5], [0, 2, 6, 13]])
+
+
+def test_cohens_diagnoses_have_his_plain_and_weighted_kappas():
+    """Cohen (1968, Psych. Bull. 70:213-220), table 1: .492 and, by the gravity of disagreements,
+    .348; with other, asymmetric weights .353 (the digits as R's psych quotes them)."""
+    a, b = ratings_of([[88, 14, 18], [10, 40, 10], [2, 6, 12]])
+    assert cohen_kappa(a, b).value == pytest.approx(0.492, abs=5e-4)
+    grave = np.array([[0, 1, 3], [1, 0, 6], [3, 6, 0]])
+    assert cohen_kappa(a, b, weights=1 - grave / 6).value == pytest.approx(0.348, abs=5e-4)
+    lopsided = np.array([[0, 1, 4], [1, 0, 6], [2, 2, 0]])
+    assert cohen_kappa(a, b, weights=1 - lopsided / 6).value == pytest.approx(0.353, abs=5e-4)
+
+
+def test_married_couples_have_the_weighted_kappa_error_and_limits_that_r_prints():
+    """Hout and others 1987 in Agresti 1990, 91 couples; digits of R's vcdExtra for `Kappa`."""
+    a, b = ratings_of([[7, 7, 2, 3], [2, 8, 3, 7], [1, 5, 4, 9], [2, 8, 9, 14]])
+    for weights, printed in (
+        (None, (0.1293, 0.06860, -0.00512, 0.2638)),
+        ("linear", (0.2374, 0.07832, 0.08388, 0.3909)),
+    ):
+        got = cohen_kappa(a, b, weights=weights)
+        assert (round(got.value, 4), round(got.se, 5)) == printed[:2]
+        assert (round(got.ci_low, 5), round(got.ci_high, 4)) == printed[2:]
 
 
 def test_cohens_kappa_has_the_value_error_and_limits_that_sas_prints():

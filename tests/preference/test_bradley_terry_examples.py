@@ -4,9 +4,9 @@ import choix
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from worked_examples import baseball, citations, puddings
+from worked_examples import baseball, citations, puddings, tennis
 
-from preference import fit_bradley_terry
+from preference import fit_bradley_terry, goodness_of_fit
 from preference.comparisons import quasi_se
 
 
@@ -89,6 +89,28 @@ def test_stiglers_citations_have_the_published_export_scores():
         ("JRSS-B", 0.26895, 0.07083),
     ):
         assert got[journal] == (pytest.approx(value, abs=6e-6), pytest.approx(se, abs=6e-6))
+
+
+def test_tennis_players_have_the_abilities_errors_and_deviance_of_agrestis_book():
+    """Section 8.6.2: R's output with Wawrinka as the reference; deviance 4.3958 on 6 degrees."""
+    a, b, verdict, n = tennis()
+    fit = fit_bradley_terry(a, b, verdict, weight=n, variance="model")
+    got = against(fit, "Wawrinka")
+    for player, ability, se in (
+        ("Djokovic", 1.17612, 0.49952),
+        ("Federer", 1.13578, 0.51095),
+        ("Murray", -0.56852, 0.56833),
+        ("Nadal", -0.06185, 0.51487),
+    ):
+        assert got[player] == (pytest.approx(ability, abs=5e-6), pytest.approx(se, abs=5e-6))
+    wins = np.array([[0.0] * 5] * 5)
+    for x, y, count in zip(a, b, n, strict=True):
+        wins[fit.index(x), fit.index(y)] += count
+    games = wins + wins.T
+    met = (games > 0) & (wins > 0)
+    saturated = float((wins[met] * np.log(wins[met] / games[met])).sum())
+    assert 2 * (saturated - fit.log_likelihood) == pytest.approx(4.3958, abs=5e-5)
+    assert goodness_of_fit(fit).degrees_of_freedom == 6
 
 
 @pytest.mark.parametrize("ties", ["davidson", "rao_kupper"])

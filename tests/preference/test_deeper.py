@@ -147,6 +147,26 @@ def test_enough_says_yes_no_and_how_many_more():
     assert enough(fitted(20_000), "ratings", half_width=0.2).enough
 
 
+def test_enough_is_never_sure_of_what_hardly_anything_says():
+    ties = fit_bradley_terry(["x"] * 4, ["y"] * 4, ["tie"] * 4, ties="half")
+    assert ties.se[0] == pytest.approx(0.5), "the model's: 4 judgments at even odds"
+    for cluster in (None, [1, 2, 1, 2]):
+        fit = fit_bradley_terry(["x"] * 4, ["y"] * 4, ["tie"] * 4, ties="half", cluster=cluster)
+        for question in (("x", "y"), "ranking", "ratings"):
+            assert not enough(fit, question).enough
+    many = fit_bradley_terry(["x"] * 2000, ["y"] * 2000, ["tie"] * 2000, ties="half")
+    assert enough(many, ("x", "y")).reason == "x and y differ by less than 0.2: call it a tie"
+    one = fit_bradley_terry(["x"], ["y"], ["a"], prior="firth")
+    for question in (("x", "y"), "ranking", "ratings"):
+        answer = enough(one, question)
+        assert not answer.enough and answer.more > 1
+    two = fit_bradley_terry(["x"] * 4, ["y"] * 4, list("abab"), cluster=[1, 1, 2, 2])
+    for question in (("x", "y"), "ranking", "ratings"):
+        answer = enough(two, question)
+        assert "2 annotators (or prompts) only, ask others" in answer.reason
+        assert answer.more is None
+
+
 # --- annotators -----------------------------------------------------------------------------------
 
 

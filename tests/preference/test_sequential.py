@@ -56,7 +56,33 @@ def test_few_annotators_give_no_bounds_and_say_why():
     s = win_rate_sequence(["a"] * 30, cluster=[1, 2, 3] * 10)
     assert (s.ci_low, s.ci_high) == (0, 1)
     assert "3 annotators are too few" in s.explanation
-    assert win_rate_sequence(["both_bad"]).explanation == "no judgment yet"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "annotators", "bounds", "words"),
+    [
+        ([], None, (0, 1), "no judgment yet"),
+        (["both_bad"] * 3, None, (0, 1), "every judgment found both bad"),
+        (["both_bad"] * 3, [1, 2, 3], (0, 1), "every judgment found both bad"),
+        (["a"], None, (0, 1), None),
+        (["tie"], None, (0, 1), None),
+        (["a"] * 50, [1] * 50, (0, 1), "one annotator is too few"),
+        (["a"] * 50, list(range(5)) * 10, (0, 1), "5 annotators are too few"),
+        (["a"] * 500, None, (0.98, 1), None),
+        (["tie"] * 500, None, (0.48, 0.52), None),
+        (["a"] * 50, list(range(10)) * 5, (0.6, 1), "each counts as one judgment"),
+        (["tie"] * 50, list(range(10)) * 5, (0.2, 0.8), "each counts as one judgment"),
+        (["a"] * 499 + ["b"], list(range(20)) * 25, (0.85, 1), None),
+    ],
+)
+def test_every_edge_has_bounds_no_surer_than_its_judgments(verdicts, annotators, bounds, words):
+    s = win_rate_sequence(verdicts, cluster=annotators)
+    assert bounds[0] - 0.1 <= s.ci_low <= bounds[0] + 0.1
+    assert bounds[1] - 0.1 <= s.ci_high <= bounds[1]
+    assert (s.explanation is None) == (words is None)
+    assert words is None or words in s.explanation
+    if len(verdicts) < 3 or "tie" in verdicts:
+        assert not s.ahead and not s.behind
 
 
 def test_clustered_bounds_hold_while_annotators_keep_coming():

@@ -37,6 +37,16 @@ def puddings():
     return judgments(out)
 
 
+def tennis():
+    """Men's tennis 2014 to 2018 (Agresti 2019, An Introduction to Categorical Data Analysis, 3rd
+    edition, table 8.8): wins of the row over the column."""
+    players = ("Djokovic", "Federer", "Murray", "Nadal", "Wawrinka")
+    won = ((0, 9, 14, 9, 4), (6, 0, 5, 5, 7), (3, 0, 0, 2, 2), (2, 1, 4, 0, 4), (3, 2, 2, 3, 0))
+    return judgments(
+        (players[i], players[j], "a", won[i][j]) for i in range(5) for j in range(5) if i != j
+    )
+
+
 def flatlizards():
     """Contests of 77 male flat lizards and four measures of each (Whiting and others 2006, Animal
     Behaviour 72:353-363, as distributed with R's BradleyTerry2). Two lack some measures."""
