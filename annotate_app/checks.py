@@ -77,7 +77,7 @@ def _pulls(packed: Packed, known: Tables) -> Frame:
     sides = {
         "Response A, shown first": np.where(packed.placement == 0, 0, packed.placement),
         "The longer response": np.where(
-            longer >= CLEARLY_LONGER * np.maximum(shorter, 1),
+            (shorter > 0) & (longer >= CLEARLY_LONGER * shorter),
             np.sign(packed.length_a - packed.length_b),
             0,
         ),

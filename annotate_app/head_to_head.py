@@ -140,9 +140,15 @@ def _equal_length(
     columns: Columns, lengths: tuple[Any, Any], clusters: dict[str, Any]
 ) -> list[Any]:
     label = "At equal length"
+    told = (lengths[0] > 0) & (lengths[1] > 0)
+    if not told.any():
+        return _row(label, np.nan, np.nan, np.nan, columns, "The texts are not known")
+    who = clusters.get("annotator")
     try:
         found = length_controlled_win_rate(
-            columns.verdict, *lengths, cluster=clusters.get("annotator")
+            columns.verdict[told],
+            *(length[told] for length in lengths),
+            cluster=None if who is None else who[told],
         )
     except PreferenceError as error:
         return _row(label, np.nan, np.nan, np.nan, columns, findings.sentence(str(error)))

@@ -227,13 +227,13 @@ def _chosen(
 def _standing(url: str, at: Pulse) -> Packed:
     """Every standing judgment by column; blocks that were read before are not read again."""
     del at
-    last = read(blocks.last_sealed)
-    return read(lambda session: blocks.standing(session, _sealed(url, last)))
+    state = read(blocks.fingerprint)
+    return read(lambda session: blocks.standing(session, _sealed(url, state)))
 
 
 @st.cache_resource(ttl=TTL, max_entries=2, show_spinner=False)
-def _sealed(url: str, last: int) -> Packed:
-    del url, last
+def _sealed(url: str, state: str) -> Packed:
+    del url, state
     return read(blocks.sealed)
 
 

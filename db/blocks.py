@@ -51,7 +51,7 @@ class Packed:
         placement: +1 canonical A first, −1 second, 0 unknown.
         strength: 1 or 2; 0 for ties and both_bad.
         dwell_ms: ``NO_DWELL`` where it is not known.
-        length_a, length_b: characters of the two texts.
+        length_a, length_b: characters of the two texts; 0 where a text is not known.
         weight: numbers above zero.
         adapters, personas: names, sorted.
     """
@@ -196,10 +196,27 @@ def verify(session: Session) -> Iterator[str]:
         before = last
 
 
-def rebuild(session: Session) -> int:
-    """Drop every block and seal them all again; returns how many there are."""
-    session.execute(delete(JudgmentBlock))
+def rebuild(session: Session, since: int = 0) -> int:
+    """Drop the blocks of a judgment and all later ones, and seal them again; returns how many."""
+    session.execute(delete(JudgmentBlock).where(JudgmentBlock.last_id >= since))
     return seal(session, None)
+
+
+def refresh(session: Session, comparisons: Sequence[int]) -> None:
+    """Make the blocks anew whose judgments are of comparisons that just got their texts."""
+    first: list[int] = []
+    for start in range(0, len(comparisons), 500):
+        some = comparisons[start : start + 500]
+        query = select(func.min(Judgment.id)).where(Judgment.comparison_id.in_(some))
+        first += [found for found in [session.scalar(query)] if found is not None]
+    if first and min(first) <= _sealed_up_to(session):
+        rebuild(session, min(first))
+
+
+def fingerprint(session: Session) -> str:
+    """What tells one state of the blocks from another."""
+    hashes = session.scalars(select(JudgmentBlock.sha256).order_by(JudgmentBlock.last_id))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def packed_of(rows: Sequence[Any]) -> Packed:

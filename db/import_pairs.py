@@ -36,6 +36,7 @@ class Pairs:
         made_batches: Names of those that were made now.
         added: Comparisons made.
         completed: Comparisons whose texts came now.
+        told: Their ids.
         hidden: Comparisons of this import that are never shown.
     """
 
@@ -63,6 +64,7 @@ class Pairs:
         self.batches: dict[str, Batch] = {}
         self.made_batches: set[str] = set()
         self.added = self.completed = self.hidden = 0
+        self.told: list[int] = []
         unique = list(dict.fromkeys(pairs))
         for pair in unique:
             self._batch(pair, unique)
@@ -158,7 +160,9 @@ class Pairs:
             self._tell_prompt(existing.prompt, pair)
             filled = True
         self._session.flush()
-        self.completed += filled
+        if filled:
+            self.completed += 1
+            self.told.append(existing.id)
         self._show(existing, self.batches[pair.batch], pair)
         return existing, swapped
 

@@ -119,6 +119,7 @@ def import_comparisons(
     store = Pairs(session, pairs, overlap=overlap, shown=True)
     for pair in pairs:
         store.comparison(pair)
+    blocks.refresh(session, store.told)
     return Imported(
         rows=len(pairs),
         added=store.added,
@@ -163,6 +164,7 @@ def import_judgments(
         if store.batches[name].kind != "imported":
             store.batches[name].state = BatchState.CLOSED
     session.flush()
+    blocks.refresh(session, store.told)
     return Imported(
         rows=len(judged),
         added=len(fresh),

@@ -158,6 +158,7 @@ def columns_of(packed: blocks.Packed, known: Tables, source: str = "the ledger")
     of_round = np.searchsorted(numbers, rounds)
     prompts, prompt = ranked_ids(packed.prompt)
     comparisons, comparison = ranked_ids(packed.comparison)
+    lengths = _known_lengths(packed)
     return Columns(
         pandas.Categorical.from_codes(packed.adapter_a, list(packed.adapters)),
         pandas.Categorical.from_codes(packed.adapter_b, list(packed.adapters)),
@@ -174,9 +175,9 @@ def columns_of(packed: blocks.Packed, known: Tables, source: str = "the ledger")
         weight=packed.weight if packed.n and not (packed.weight == 1).all() else None,
         strength=np.maximum(packed.strength, 1).astype(np.float64),
         when=packed.created / 1e6,
-        length_a=packed.length_a.astype(np.float64),
-        length_b=packed.length_b.astype(np.float64),
-        length_unit="characters",
+        length_a=lengths[0],
+        length_b=lengths[1],
+        length_unit="characters" if lengths[0] is not None else "the texts are not known",
         source=source,
     )
 
@@ -298,6 +299,17 @@ def labelled(codes: Array, names: list[str], *, merge: bool = False) -> Any:
     place = {name: at for at, name in enumerate(unique)}
     table = np.array([place[name] for name in names] or [0], dtype=np.int32)
     return pandas.Categorical.from_codes(table[codes], unique)
+
+
+def _known_lengths(packed: blocks.Packed) -> tuple[Array | None, Array | None]:
+    """Lengths of the texts, NaN where one is not known; None where none is."""
+    both = packed.length_a, packed.length_b
+    if not any(length.any() for length in both):
+        return None, None
+    first, second = (length.astype(np.float64) for length in both)
+    first[packed.length_a == 0] = np.nan
+    second[packed.length_b == 0] = np.nan
+    return first, second
 
 
 def _named(ids: Array, names: Mapping[int, str]) -> Any:

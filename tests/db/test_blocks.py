@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import backup, blocks, doctor, judgments, labeling
+from db import backup, blocks, doctor, importing, judgments, labeling
 from db.models import (
     Annotator,
     Batch,
@@ -233,3 +233,39 @@ def test_a_dump_of_an_earlier_version_is_restored_and_brought_up_to_date(
     with make.begin() as here, sessions(another).begin() as there:
         assert by_columns(there) == by_columns(here)
         assert blocks.last_sealed(there) == 8
+
+
+def test_texts_that_come_later_are_measured_again(sqlite_url: str, tmp_path: Path) -> None:
+    judged = tmp_path / "judged.csv"
+    rows = [f"p{n},x,y,a,ann{n % 3},hello?" for n in range(6)]
+    judged.write_text("comparison_external_id,item_a,item_b,verdict,annotator,prompt\n" + "\n".join(rows) + "\n")
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(
+        json.dumps(
+            {
+                "id": "p1",
+                "prompt": "hello?",
+                "item_a": "x",
+                "item_b": "y",
+                "text_a": "short",
+                "text_b": "much longer",
+            }
+        )
+    )
+    make = sessions(sqlite_url)
+    with make.begin() as session:
+        importing.import_judgments(session, judged, batch="set")
+        assert blocks.last_sealed(session) == 4
+        assert not blocks.standing(session).length_a.any()
+        known = judgments.columns_of(blocks.standing(session), judgments.tables(session))
+        assert known.length_a is None
+        before = blocks.fingerprint(session)
+    with make.begin() as session:
+        done = importing.import_comparisons(session, texts, batch="set")
+        assert done.completed == 1
+    with make.begin() as session:
+        told = blocks.standing(session)
+        assert sorted(told.length_a[told.length_a > 0].tolist()) in ([5], [11])
+        assert (told.length_a > 0).sum() == (told.length_b > 0).sum() == 1
+        assert not list(blocks.verify(session))
+        assert blocks.fingerprint(session) != before
