@@ -29,7 +29,7 @@ FORMATS = ("table", "json", "markdown", "html")
     type=click.Path(path_type=Path),
     help="Judgments in a CSV file instead of the ledger: columns item_a, item_b, verdict (a, b,"
     " tie, both_bad), optionally annotator, prompt, persona, placement (+1 a first, -1 b first),"
-    " weight, strength.",
+    " weight, strength, created_at, length_a and length_b (or text_a and text_b).",
 )
 @click.option(
     "--format",
