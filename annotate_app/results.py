@@ -16,6 +16,7 @@ from db import judgments
 from db.blocks import NO_PERSONA, Packed
 from db.judgments import Tables
 from preference.agreement import Agreement
+from preference.asking import Verdict, enough, next_pairs
 from preference.report import Report, build_columns
 from preference.report_input import Columns
 from preference.results import BradleyTerryFit
@@ -69,12 +70,16 @@ class Island:
         lead: joint interval of the first's rating less the second's; None without ratings.
         gaps: rating of item less that of opponent, with their joint interval, for every ordered
             pair; columns ``GAP_COLUMNS``; empty without ratings or beyond ``MOST_GAPS`` items.
+        enough: whether more judgments would change the order; None without ratings.
+        next: the two whose comparison would teach most about the order; None without ratings.
     """
 
     items: Frame
     refusal: str
     lead: tuple[float, float] | None
     gaps: Frame
+    enough: Verdict | None
+    next: tuple[Any, Any] | None
 
 
 @dataclass(frozen=True)
@@ -291,7 +296,14 @@ def _islands(report: Report) -> Iterator[Island]:
             "" if fit is not None else "every judgment of it says that both responses were bad",
             None if lead is None else (lead.ci_low, lead.ci_high),
             _gaps(fit),
+            None if fit is None else enough(fit),
+            None if fit is None else _next(fit),
         )
+
+
+def _next(fit: BradleyTerryFit) -> tuple[Any, Any] | None:
+    picks = next_pairs(fit)
+    return (picks[0].first, picks[0].second) if picks else None
 
 
 def _rank(report: Report, item: Any) -> str:

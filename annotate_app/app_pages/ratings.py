@@ -90,6 +90,19 @@ def ratings_figure(section, island, place: int) -> None:
     )
 
 
+def settled(section, island) -> str:
+    """Whether more judgments would change the order, and which would teach most; Markdown."""
+    verdict = island.enough
+    said = f"**{'The order is settled' if verdict.enough else 'More judgments would help'}**:"
+    said += f" {panels.say(verdict.reason)}"
+    if verdict.more:
+        said += f"; about {verdict.more:,} more would do"
+    if not verdict.enough and island.next is not None:
+        one, other = (label_of(item, section.persona) for item in island.next)
+        said += f". {findings.sentence(one)} against {other} would teach most"
+    return said + "."
+
+
 def facts(section) -> None:
     """Agreement, the pull of the place, what does not rank, how the intervals were made."""
     lines = []
@@ -101,6 +114,9 @@ def facts(section) -> None:
         )
     elif section.report is not None:
         lines.append(f"Agreement is not known: {section.alpha_why}.")
+    for island in section.islands:
+        if island.enough is not None:
+            lines.append(settled(section, island))
     if section.report is not None:
         lines.append(findings.first_place(section.report.bias))
         lines += [findings.sentence(panels.say(note)) + "." for note in section.notes]
