@@ -254,7 +254,7 @@ def _checked(frame: Any, source: str, lines: _Lines | None, *, drop_same: bool =
     placement = _placement(frame["placement"], where) if "placement" in frame.columns else None
     weight = _weight(frame["weight"], where) if "weight" in frame.columns else None
     strength = _strength(frame["strength"], where) if "strength" in frame.columns else None
-    when, no_time = read_times(frame, _texts)
+    when, no_time = read_times(frame)
     length_a, length_b, length_unit = read_lengths(frame, _texts)
     return Columns(
         item_a,

@@ -18,30 +18,35 @@ LENGTHS = (("length_a", "length_b"), ("text_a", "text_b"), ("response_a", "respo
 EXTRA = (*TIMES, *(name for pair in LENGTHS for name in pair))
 
 
-def read_times(frame: Any, texts: Any) -> tuple[Floats | None, str]:
-    """Seconds since 1970, NaN where unknown; or None and why not.
-
-    Args:
-        frame: the columns.
-        texts: column to (codes, stripped texts).
-    """
+def read_times(frame: Any) -> tuple[Floats | None, str]:
+    """Seconds since 1970 (or the numbers given), NaN where unknown; or None and why not."""
     name = next((c for c in TIMES if c in frame.columns), None)
     if name is None:
         return None, "no column created_at"
     column = frame[name]
-    if getattr(column.dtype, "kind", "") == "M":
+    if column.dtype.kind == "M":
         return _seconds(pd.to_datetime(column, utc=True)), ""
-    codes, names = texts(column)
+    named = isinstance(column.dtype, pd.CategoricalDtype)
+    values = pd.Series(column.cat.categories) if named else column
     try:
-        table = np.array([float(n) if n else np.nan for n in names])
-    except ValueError:
-        known = [n or None for n in names]
-        parsed = pd.Series(pd.to_datetime(known, utc=True, errors="coerce", format="ISO8601"))
-        table = _seconds(parsed)
-        bad = [n for n, t in zip(names, table, strict=True) if n and np.isnan(t)]
+        table = pd.to_numeric(values, errors="raise").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        table = _dates(values)
+        unknown = np.flatnonzero(np.isnan(table))
+        texts = ["" if pd.isna(v) else str(v).strip() for v in values.iloc[unknown]]
+        table[unknown] = _dates(pd.Series(texts, dtype=object))
+        bad = [t for t, at in zip(texts, table[unknown], strict=True) if t and np.isnan(at)]
         if bad:
             return None, f"{name} {bad[0]!r} is no time (use 2026-01-31T12:00:00Z, or a number)"
-    return table[codes], ""
+    table = np.where(np.isfinite(table), table, np.nan)
+    if not named:
+        return table, ""
+    codes = np.asarray(column.cat.codes)
+    return np.where(codes < 0, np.nan, np.append(table, np.nan)[codes]), ""
+
+
+def _dates(values: Any) -> Floats:
+    return _seconds(pd.Series(pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")))
 
 
 def _seconds(column: Any) -> Floats:

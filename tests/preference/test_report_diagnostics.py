@@ -91,6 +91,27 @@ def test_drift_is_seen_where_tastes_changed_and_not_elsewhere():
     )
 
 
+def test_other_prompts_in_the_later_half_are_not_taken_for_other_tastes():
+    loud = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, lean = 900, rng.normal(0, 0.8, (16, 4))  # prompts that favour some items
+        prompt = np.repeat(np.arange(16), n // 16 + 1)[:n]
+        a = rng.integers(0, 4, n)
+        b = (a + rng.integers(1, 4, n)) % 4
+        eta = lean[prompt, a] - lean[prompt, b]
+        columns = {
+            "item_a": a.astype(str),
+            "item_b": b.astype(str),
+            "verdict": np.where(rng.random(n) < 1 / (1 + np.exp(-eta)), "a", "b"),
+            "annotator": rng.integers(0, 30, n).astype(str),
+            "prompt": prompt,
+            "time": np.arange(n),
+        }
+        loud += report.build(columns).diagnostics["drift"]["p_value"] < 0.05
+    assert loud <= 4
+
+
 def test_a_time_is_read_from_dates_texts_and_numbers_alike(tmp_path):
     base = timed(300)
     want = report.build(base).diagnostics["drift"]
