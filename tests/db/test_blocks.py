@@ -238,7 +238,9 @@ def test_a_dump_of_an_earlier_version_is_restored_and_brought_up_to_date(
 def test_texts_that_come_later_are_measured_again(sqlite_url: str, tmp_path: Path) -> None:
     judged = tmp_path / "judged.csv"
     rows = [f"p{n},x,y,a,ann{n % 3},hello {n}?" for n in range(6)]
-    judged.write_text("comparison_external_id,item_a,item_b,verdict,annotator,prompt\n" + "\n".join(rows) + "\n")
+    judged.write_text(
+        "comparison_external_id,item_a,item_b,verdict,annotator,prompt\n" + "\n".join(rows) + "\n"
+    )
     texts = tmp_path / "texts.jsonl"
     texts.write_text(
         json.dumps(
