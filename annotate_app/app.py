@@ -19,6 +19,7 @@ SITE = [
     ("chat", "Chat", Role.EVALUATOR, ""),
     ("overview", "Overview", Role.ANALYST, "Results"),
     ("ratings", "Ratings", Role.ANALYST, "Results"),
+    ("failures", "Failures", Role.ANALYST, "Results"),
     ("rounds", "Rounds", Role.ANALYST, "Results"),
     ("batches", "Batches", Role.ADMIN, "Run"),
     ("training", "Training", Role.ADMIN, "Run"),
