@@ -42,7 +42,8 @@ def shares(
     rows = frame.copy()
     rows["shown"] = unique([findings.sentence(str(label)) for label in rows["label"]])
     rows["said"] = [
-        findings.estimate(*row) for row in zip(rows["value"], rows["low"], rows["high"], strict=True)
+        findings.estimate(*row)
+        for row in zip(rows["value"], rows["low"], rows["high"], strict=True)
     ]
     rows["judged"] = [findings.counted(int(n), counted) for n in rows["n"]]
     rows["small"] = [f"n {int(n):,}" for n in rows["n"]]
@@ -64,7 +65,10 @@ def shares(
         ],
     )
     whisker = base.mark_rule(size=2, color=colour, opacity=0.75).encode(
-        x=alt.X("low:Q", title=axis, scale=scale, axis=alt.Axis(labelExpr=PERCENT_AXIS, values=ticks)), x2="high:Q"
+        x=alt.X(
+            "low:Q", title=axis, scale=scale, axis=alt.Axis(labelExpr=PERCENT_AXIS, values=ticks)
+        ),
+        x2="high:Q",
     )
     point = base.mark_point(size=90, filled=True, color=colour, opacity=1).encode(x="value:Q")
     counts = base.mark_text(align="left", dx=7, fontSize=11, color=ink.muted).encode(

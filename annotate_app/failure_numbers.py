@@ -21,12 +21,30 @@ VERDICTS = {"won": "this one", "lost": "the other", "tie": "tie", "both_bad": "b
 
 
 def finding(
-    name: str, persona: str, judged: int, lost: int, why: Sequence[tuple[str, int]], itself: bool
+    name: str,
+    persona: str,
+    judged: int,
+    lost: int,
+    why: Sequence[tuple[str, int]],
+    *,
+    itself: bool = False,
+    narrowed: bool = False,
 ) -> str:
-    """The page in one sentence: how often an adapter lost, most often over what."""
+    """The page in one sentence: how often an adapter lost, most often over what.
+
+    Args:
+        name: The adapter's short name.
+        persona: Display name, or empty.
+        judged: Judged comparisons.
+        lost: Those of them lost.
+        why: Reasons with the lost comparisons that carry each, the commonest first.
+        itself: Whether it met itself.
+        narrowed: Whether filters leave some judgments out.
+    """
     where = f" for {persona}" if persona else ""
     if not judged:
-        return findings.sentence(f"no comparison of {name} has been judged yet{where}")
+        when = "under these filters" if narrowed else "yet"
+        return findings.sentence(f"no comparison of {name} has been judged {when}{where}")
     over = findings.listed([f"“{tag}” ({n:,})" for tag, n in why[:2]])
     over = f", most often over {over}" if over and lost else ""
     if itself:
@@ -77,10 +95,8 @@ def where_frame(groups: Sequence[Group], by: str) -> Frame:
         if whole.weight:
             rate = clustered_rate(whole)
             counts = (sum(g.comparisons for g in inside), sum(g.lost for g in inside))
-            rows.append(
-                (label.replace("_", " "), *counts, int(whole.weight))
-                + (rate.value, rate.ci_low, rate.ci_high)
-            )
+            ends = (rate.value, rate.ci_low, rate.ci_high)
+            rows.append((label.replace("_", " "), *counts, int(whole.weight), *ends))
     columns = ["label", "comparisons", "lost", "n", "value", "low", "high"]
     rows.sort(key=lambda row: (row[6], row[4], row[0]))
     return _said(pd.DataFrame(rows, columns=columns))
@@ -91,7 +107,9 @@ def where_title(frame: Frame, overall: float, by: str) -> str:
     first = frame.iloc[0]
     if first["high"] < overall:
         rate = findings.estimate(first["value"], first["low"], first["high"])
-        return f"Weakest in {first['label']}: wins {rate}, against {findings.percent(overall)} overall"
+        return (
+            f"Weakest in {first['label']}: wins {rate}, against {findings.percent(overall)} overall"
+        )
     return f"No {by} is clearly weaker than the {findings.percent(overall)} overall"
 
 
@@ -111,15 +129,22 @@ def outcome_words(standing: Standing, kind: Kind) -> tuple[str, str]:
         main, left_out = f"Both bad {s.both_bad:,} of {s.n:,}", "both_bad"
     elif kind is Kind.FLAGGED:
         main, left_out = f"Flagged {s.flags:,} of {s.n:,}", "flags"
+    whole = "all by much" if s.losses > 1 else "by much"
+    whole = whole if left_out == "losses" and s.much == s.losses else ""
+    much = "of them by much" if left_out == "losses" else "lost by much"
     parts = [
         ("losses", s.losses, "lost"),
-        ("much", s.much, "of them by much" if left_out == "losses" else "lost by much"),
+        ("much", s.much, whole or much),
         ("wins", s.wins, "won"),
         ("ties", s.ties, "tie" if s.ties == 1 else "ties"),
         ("both_bad", s.both_bad, "both bad"),
         ("flags", s.flags, "flagged"),
     ]
-    rest = [f"{n:,} {word}" for name, n, word in parts if n and name != left_out]
+    rest = [
+        word if word == whole else f"{n:,} {word}"
+        for name, n, word in parts
+        if n and name != left_out
+    ]
     return main, ", ".join(rest)
 
 

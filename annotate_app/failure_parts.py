@@ -45,6 +45,8 @@ def choose(
         valid = st.query_params.get(key) in options.values()
     if not valid:
         st.session_state[key] = default
+    elif key in st.session_state and key not in st.query_params:
+        st.session_state[key] = st.session_state[key]  # what is set by us reaches the address
     picked = st.selectbox(
         label,
         list(options),
@@ -61,7 +63,7 @@ def choose(
 def why_figure(why: Sequence[tuple[str, int]], summary: Summary, colour: str) -> None:
     """What was given as the reason for losses."""
     lost = summary.total("lost")
-    if not why or not lost:
+    if not why:
         panels.empty(
             "Nobody said why",
             "Reasons are optional: on the **Label** page `t` opens them, and what is given there"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import RowMapping, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.failures import Scope, Standing
+from db.failure_scope import Scope, Standing
 from db.models import (
     Annotator,
     AnnotatorKind,
@@ -109,9 +109,9 @@ def describe(session: Session, scope: Scope, standings: Sequence[Standing]) -> l
     return found
 
 
-def _texts(session: Session, ids: Sequence[int]) -> dict[int, Row[Any]]:
+def _texts(session: Session, ids: Sequence[int]) -> dict[int, RowMapping]:
     a, b = aliased(Candidate), aliased(Candidate)
-    rows = session.execute(
+    query = (
         select(
             Comparison.id,
             Comparison.overlap,
@@ -132,8 +132,8 @@ def _texts(session: Session, ids: Sequence[int]) -> dict[int, Row[Any]]:
         .join(b, b.id == Comparison.candidate_b_id)
         .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
         .where(Comparison.id.in_(ids))
-    ).all()
-    return {row.id: row for row in rows}
+    )
+    return {row["id"]: row for row in session.execute(query).mappings()}
 
 
 def _judgments(
@@ -184,21 +184,20 @@ def _said(judgment: Judgment, name: str, kind: AnnotatorKind, side: str) -> Said
     )
 
 
-def _failure(standing: Standing, row: Row[Any], said: tuple[Said, ...]) -> Failure:
+def _failure(standing: Standing, row: RowMapping, said: tuple[Said, ...]) -> Failure:
     ours, other = ("a", "b") if standing.side == "a" else ("b", "a")
-    told = row._mapping
-    texts = told[f"text_{ours}"], told[f"text_{other}"]
+    texts = row[f"text_{ours}"], row[f"text_{other}"]
     return Failure(
         standing=standing,
-        batch=row.batch,
-        batch_kind=row.batch_kind.value,
-        round=row.round,
-        journey=row.journey,
-        intent=row.intent,
-        messages=[turn for turn in row.messages or () if isinstance(turn, dict)],
+        batch=row["batch"],
+        batch_kind=row["batch_kind"].value,
+        round=row["round"],
+        journey=row["journey"],
+        intent=row["intent"],
+        messages=[turn for turn in row["messages"] or () if isinstance(turn, dict)],
         response=texts[0],
         other=texts[1],
-        opponent=told[f"adapter_{other}"],
-        known=row.overlap > 0 or any(texts),
+        opponent=row[f"adapter_{other}"],
+        known=row["overlap"] > 0 or any(texts),
         said=said,
     )

@@ -17,7 +17,7 @@ LONGEST_SEARCH = 200
 
 
 def tidy(search: str) -> str:
-    """What is looked for: without control characters that no text has, blanks at the ends, excess."""
+    """What is looked for: on one line, no longer than is used, and nothing no text can have."""
     return storable(" ".join(search.split()))[:LONGEST_SEARCH].strip()
 
 
@@ -40,7 +40,7 @@ def matching(text: Any, search: str) -> ColumnElement[bool]:
     return or_(*(text.ilike(pattern(way), escape="\\") for way in dict.fromkeys(ways)))
 
 
-def prompts_with(session: Session, search: str) -> Select[tuple[int]]:
+def prompts_with(session: Session, search: str) -> Select[int]:
     """Ids of the prompts in whose turns the search occurs (not in their JSON's own words)."""
     turns, value = _elements(session, Prompt.messages, "turn")
     if _postgresql(session):
@@ -66,7 +66,9 @@ def _elements(
 ) -> tuple[FromClause, Any]:
     """The elements of a JSON list as rows."""
     if _postgresql(session):
-        whole = case((func.json_typeof(column) == "array", column), else_=cast("[]", Prompt.tags.type))
+        whole = case(
+            (func.json_typeof(column) == "array", column), else_=cast("[]", Prompt.tags.type)
+        )
         make = func.json_array_elements_text if as_text else func.json_array_elements
         rows = make(whole).table_valued("value", name=name, joins_implicitly=True).render_derived()
     else:

@@ -1,18 +1,16 @@
 """Which comparisons an adapter lost, over what, and where: counted, found and sorted by SQL.
 
-Reads only. A scope (adapter, persona, round, people only, against whom) says which judgments
-count; a wish (kind, reason, words, order) says which of its comparisons are listed. One pass over
-the scope's judgments tallies each comparison; texts are read elsewhere, a page at a time.
+Reads only. One pass over a scope's judgments tallies each comparison; texts are read elsewhere, a
+page at a time. What a scope and a wish are is in ``db.failure_scope``.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, String, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from db.failure_scope import Against, Found, Group, Kind, Order, Scope, Standing, Wish
 from db.failure_words import carries, matching, prompts_with, tag_values
 from db.models import (
     Annotator,
@@ -27,145 +25,20 @@ from db.models import (
     Verdict,
 )
 
-
-class Against(StrEnum):
-    """Whom the adapter met: others, or itself (two of its own responses, as training asks)."""
-
-    OTHERS = "others"
-    ITSELF = "itself"
-
-
-class Kind(StrEnum):
-    """What went wrong in a comparison."""
-
-    LOST = "lost"
-    """More judgments preferred the other response than this one."""
-    MUCH = "much"
-    """Lost, and at least half of those who preferred the other said much better."""
-    BOTH_BAD = "both_bad"
-    """At least half of the judgments found both bad."""
-    FLAGGED = "flagged"
-    """Somebody flagged it."""
-
-
-class Order(StrEnum):
-    """Which comparison comes first."""
-
-    AGREED = "agreed"
-    NEWEST = "newest"
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which judgments count.
-
-    Attributes:
-        adapter: Whose failures.
-        persona: Only as this persona (slug); None for comparisons that have none.
-        round: Only of the rounds of this number, those that an import told included.
-        people_only: Leave out simulated and automatic annotators.
-        against: Other adapters, or itself: then the response that lost is "this one".
-    """
-
-    adapter: str
-    persona: str | None = None
-    round: int | None = None
-    people_only: bool = False
-    against: Against = Against.OTHERS
-
-
-@dataclass(frozen=True)
-class Wish:
-    """Which comparisons of a scope are listed, and in which order."""
-
-    kind: Kind = Kind.LOST
-    tag: str | None = None
-    search: str = ""
-    order: Order = Order.AGREED
-
-
-@dataclass(frozen=True)
-class Group:
-    """Comparisons of one journey and intent. Counts of judgments but for the first five.
-
-    Attributes:
-        journey: The prompts' journey, where known.
-        intent: Their intent, where known.
-        comparisons: Judged comparisons.
-        lost: Those of them lost.
-        explained: Lost ones with at least one reason.
-        units: Comparisons with a judgment that is not both bad.
-        flagged: Comparisons that somebody flagged.
-        judgments: Standing judgments.
-        simulated: Those of them by simulated annotators.
-        automatic: Those of them by automatic judges.
-        wins: Preferred this adapter's response.
-        losses: Preferred the other.
-        ties: Found them equal.
-        both_bad: Found both bad.
-        score2: Sum over comparisons of S squared, S being its wins and half its ties.
-        cross: Sum of S times N, N being its wins, losses and ties.
-        weight2: Sum of N squared.
-        newest: Id of the newest judgment.
-    """
-
-    journey: str | None
-    intent: str | None
-    comparisons: int
-    lost: int
-    explained: int
-    units: int
-    flagged: int
-    judgments: int
-    simulated: int
-    automatic: int
-    wins: int
-    losses: int
-    ties: int
-    both_bad: int
-    score2: float
-    cross: float
-    weight2: float
-    newest: int
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How one comparison stands, from the adapter's side; counts of judgments.
-
-    Attributes:
-        comparison: Its id.
-        side: ``a`` or ``b``: where this adapter's response (or the one that lost) is.
-        wins: Preferred this response.
-        losses: Preferred the other.
-        much: Those of the losses that said much better.
-        ties: Found them equal.
-        both_bad: Found both bad.
-        n: All of them.
-        flags: Flagged it.
-        simulated: By simulated annotators.
-        automatic: By automatic judges.
-    """
-
-    comparison: int
-    side: str
-    wins: int
-    losses: int
-    much: int
-    ties: int
-    both_bad: int
-    n: int
-    flags: int
-    simulated: int
-    automatic: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """A stretch of the list, and how long the whole list is."""
-
-    total: int
-    rows: tuple[Standing, ...]
+__all__ = [
+    "Against",
+    "Found",
+    "Group",
+    "Kind",
+    "Order",
+    "Scope",
+    "Standing",
+    "Wish",
+    "find",
+    "groups",
+    "newest_at",
+    "reasons",
+]
 
 
 def groups(session: Session, scope: Scope) -> list[Group]:
@@ -194,10 +67,12 @@ def groups(session: Session, scope: Scope) -> list[Group]:
         .join(Prompt, Prompt.id == each.c.prompt_id)
         .group_by(Prompt.journey, Prompt.intent)
     ).all()
-    found = [
-        Group(*row[:2], *(int(value) for value in row[2:14]), *map(float, row[14:17]), int(row[17]))
-        for row in rows
-    ]
+    found: list[Group] = []
+    for row in rows:
+        values: list[Any] = list(row)
+        values[2:14] = map(int, values[2:14])
+        values[14:17] = map(float, values[14:17])
+        found.append(Group(*values))
     return sorted(found, key=lambda g: (-g.lost, g.journey or "", g.intent or ""))
 
 
@@ -273,7 +148,8 @@ def find(session: Session, scope: Scope, wish: Wish, *, limit: int, offset: int 
     rows = session.execute(
         query.order_by(each.c.newest.desc(), each.c.id).limit(limit).offset(offset)
     ).all()
-    return Found(rows[0][-1] if rows else 0, tuple(Standing(*row[:-1]) for row in rows))
+    told: list[list[Any]] = [list(row) for row in rows]
+    return Found(told[0][-1] if told else 0, tuple(Standing(*row[:-1]) for row in told))
 
 
 def newest_at(session: Session, judgment: int) -> datetime | None:
@@ -332,7 +208,9 @@ def _sides(session: Session, scope: Scope, wish: Wish) -> CTE:
     if scope.round is not None:
         asked = (
             select(Batch.id)
-            .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
+            .outerjoin(
+                Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id)
+            )
             .where(func.coalesce(Round.number, Batch.round_number) == scope.round)
         )
         query = query.where(Comparison.batch_id.in_(asked))

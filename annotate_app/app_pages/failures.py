@@ -22,13 +22,16 @@ KINDS = {
 }
 ORDERS = {Order.AGREED: "most agreed first", Order.NEWEST: "newest first"}
 LISTED = {
-    Kind.LOST: ("lost comparison", "most who judged them preferred the other response"),
+    Kind.LOST: (
+        "lost {}",
+        "more judgments preferred the other response than this one",
+    ),
     Kind.MUCH: (
-        "comparison lost by much",
+        "{} lost by much",
         "at least half of those who preferred the other said “much better”",
     ),
-    Kind.BOTH_BAD: ("comparison", "at least half of the judgments found both bad"),
-    Kind.FLAGGED: ("flagged comparison", "somebody flagged the pair"),
+    Kind.BOTH_BAD: ("{}", "at least half of the judgments found both bad"),
+    Kind.FLAGGED: ("flagged {}", "somebody flagged the pair"),
 }
 
 require("analyst")
@@ -139,7 +142,14 @@ def show_charts(scope: Scope, summary: failure_queries.Summary, why: list[tuple[
     colour = panels.colour(scope.persona)
     left, right = st.columns(2, gap="large")
     with left:
-        failure_parts.why_figure(why, summary, colour)
+        if summary.total("lost"):
+            failure_parts.why_figure(why, summary, colour)
+        else:
+            panels.empty(
+                "No loss to explain",
+                "No comparison under these filters was lost. **Both bad** and **flagged** below may"
+                " still list some.",
+            )
     with right:
         if scope.against is Against.ITSELF:
             panels.empty(
@@ -188,30 +198,36 @@ def download(scope: Scope, wish: Wish, total: int) -> None:
         panels.quiet(f"with their judgments: {cut}")
 
 
+def choose_page(pages: int) -> int:
+    """The page of the list, never beyond its end: it may have become shorter meanwhile."""
+    if pages == 1:
+        return 1
+    if st.session_state.get("page", 1) > pages:
+        st.session_state["page"] = pages
+    return st.pagination(pages, key="page", bind="query-params")
+
+
 def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> None:
     """The comparisons, a page at a time."""
     total = failure_queries.listed(scope, wish)
     what, meaning = LISTED[wish.kind]
+    if scope.against is Against.ITSELF and wish.kind is Kind.LOST:
+        what, meaning = "{}", "one of two responses of this adapter was preferred"
     if not total:
         narrowed = wish.tag is not None or wish.search
         panels.empty(
-            "No comparison under these filters" if narrowed else f"No {what} here",
+            f"No {what.format('comparison')}{' under these filters' if narrowed else ''}",
             f"{many(summary.total('comparisons'), 'judged comparison')}, and in none of them"
             f" {meaning}" + (" and the reason and words above occur." if narrowed else "."),
         )
         return
     pages = ceil(total / failure_queries.PAGE)
-    st.session_state["page"] = min(max(1, st.session_state.get("page") or 1), pages) if (
-        "page" in st.session_state
-    ) else _page_in_address(pages)
-    page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    page = choose_page(pages)
     start = (page - 1) * failure_queries.PAGE
     end = min(total, start + failure_queries.PAGE)
-    panels.quiet(
-        f"{start + 1:,} to {end:,} of {many(total, what)}: {meaning}"
-        if pages > 1
-        else f"{many(total, what)}: {meaning}"
-    )
+    counted = f"{total:,} {what.format('comparison' if total == 1 else 'comparisons')}"
+    span = f"{start + 1:,} to {end:,} of " if pages > 1 else ""
+    panels.quiet(f"{span}{counted}: {meaning}")
     called = short(scope.adapter, short_of, scope.persona)
     for failure in failure_queries.page(scope, wish, page):
         failure_parts.comparison(
@@ -224,11 +240,6 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
     download(scope, wish, total)
     if pages > 1:
         st.markdown(":small[[Back to the top of the list](#comparisons)]")
-
-
-def _page_in_address(pages: int) -> int:
-    told = st.query_params.get("page", "1")
-    return min(max(1, int(told)), pages) if told.isdecimal() else 1
 
 
 def body(scope: Scope | None) -> None:
@@ -250,10 +261,16 @@ def body(scope: Scope | None) -> None:
     with top:
         called = short(scope.adapter, short_of, scope.persona)
         persona = names.get(scope.persona or "", "")
-        itself = scope.against is Against.ITSELF
-        panels.opening(
-            "Failures", failure_numbers.finding(called, persona, judged, lost, why, itself)
+        said = failure_numbers.finding(
+            called,
+            persona,
+            judged,
+            lost,
+            why,
+            itself=scope.against is Against.ITSELF,
+            narrowed=scope.round is not None or scope.people_only,
         )
+        panels.opening("Failures", said)
         panels.data_line(
             summary.total("judgments"),
             summary.at,

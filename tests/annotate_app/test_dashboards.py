@@ -15,7 +15,7 @@ from db.session import close_database, sessions, upgrade
 from tests.annotate_app import seeding
 
 PAGES = Path(app_session.__file__).parent / "app_pages"
-EVERY = ["overview", "ratings", "rounds", "batches", "training", "adapters", "people"]
+EVERY = ["overview", "ratings", "failures", "rounds", "batches", "training", "adapters", "people"]
 
 
 @pytest.fixture

@@ -99,9 +99,7 @@ def test_an_adapter_that_never_lost_and_one_that_nobody_judged_have_nothing(judg
 def test_kinds_narrow_the_list(judged):
     with judged() as session:
         first, second, _, fourth, _ = (each.id for each in comparisons(session))
-        found = {
-            kind: ids(failures.find(session, MINE, Wish(kind), limit=10)) for kind in Kind
-        }
+        found = {kind: ids(failures.find(session, MINE, Wish(kind), limit=10)) for kind in Kind}
     assert found[Kind.LOST] == [first, second]
     assert found[Kind.MUCH] == [second]
     assert found[Kind.BOTH_BAD] == found[Kind.FLAGGED] == [fourth]
