@@ -194,8 +194,8 @@ def download(scope: Scope, wish: Wish, total: int) -> None:
                 on_click="ignore",
                 type="tertiary",
             )
-        cut = f"the first {most:,} of them, in this order" if total > most else "all of them"
-        panels.quiet(f"with their judgments: {cut}")
+        cut = f"the first {most:,} in this order" if total > most else "the whole list"
+        panels.quiet(f"{cut}; JSON has each judgment as well")
 
 
 def choose_page(pages: int) -> int:

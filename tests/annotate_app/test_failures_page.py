@@ -306,7 +306,7 @@ def test_everything_listed_fits_a_file_and_nothing_in_it_is_a_formula(world):
 def test_a_file_is_cut_where_the_list_is_too_long_and_the_page_says_so(world, monkeypatch):
     monkeypatch.setattr(failure_queries, "MOST_IN_A_FILE", 5)
     assert len(failure_queries.for_a_file(Scope(OLD, SLUG), Wish())) == 5
-    assert "the first 5 of them, in this order" in words(show())
+    assert "the first 5 in this order" in words(show())
 
 
 def test_pages_beyond_the_first_stretch_are_read_from_the_next(world, monkeypatch):
