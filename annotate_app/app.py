@@ -20,6 +20,7 @@ SITE = [
     ("overview", "Overview", Role.ANALYST, "Results"),
     ("ratings", "Ratings", Role.ANALYST, "Results"),
     ("win_rates", "Win rates", Role.ANALYST, "Results"),
+    ("failures", "Failures", Role.ANALYST, "Results"),
     ("annotators", "Annotators", Role.ANALYST, "Results"),
     ("checks", "Checks", Role.ANALYST, "Results"),
     ("rounds", "Rounds", Role.ANALYST, "Results"),

@@ -118,7 +118,7 @@ def _places(packed: Packed) -> Frame:
     told = packed.where((packed.verdict < TIE) & (packed.placement != 0))
     names = ["at", "value", "ci_low", "ci_high", "n"]
     windows = min(WINDOWS, told.n // FEWEST_IN_WINDOW)
-    if windows < 2:
+    if windows < 2 or len(np.unique(told.created)) < FEWEST_IN_WINDOW:
         return pd.DataFrame(columns=names)
     order = np.argsort(told.created, kind="stable")
     first = ((told.verdict == 0) == (told.placement > 0))[order]

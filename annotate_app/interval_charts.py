@@ -52,7 +52,7 @@ def intervals(
     ]
     rows["counted"] = [findings.counted(int(n), unit) for n in rows["n"]]
     rows["small"] = [f"n {int(n):,}" for n in rows["n"]]
-    scale, axis = _share_scale() if shares else _number_scale(rows, reference)
+    scale, axis = _share_scale(rows, reference) if shares else _number_scale(rows, reference)
     base = alt.Chart(rows).encode(
         y=alt.Y(
             "shown:N",
@@ -123,10 +123,13 @@ def over_time(
     )
 
 
-def _share_scale() -> tuple[alt.Scale, alt.Axis]:
-    """A little room beyond 100 % for the count."""
-    axis = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.25, 0.5, 0.75, 1])
-    return alt.Scale(domain=[0, 1.14], nice=False), axis
+def _share_scale(rows: Frame, reference: float | None) -> tuple[alt.Scale, alt.Axis]:
+    """To 100 % where a half is the measure, else as far as the data go; and room for the count."""
+    top = 1.0 if reference == 0.5 else min(1.0, max(*rows["ci_high"], reference or 0.0, 0.05))
+    step = 0.25 if top > 0.6 else 0.1 if top > 0.25 else 0.05
+    ticks = [step * place for place in range(21) if step * place <= top * 1.02]
+    axis = alt.Axis(labelExpr=PERCENT_AXIS, values=ticks)
+    return alt.Scale(domain=[0, top * 1.16], nice=False), axis
 
 
 def _number_scale(rows: Frame, reference: float | None) -> tuple[alt.Scale, alt.Axis]:

@@ -15,6 +15,7 @@ from annotate_app.frames import Frame, pd
 from db import judgments
 from db.blocks import NO_PERSONA, Packed
 from db.judgments import Tables
+from db.models import AnnotatorKind
 from preference.agreement import Agreement
 from preference.asking import Verdict, enough, next_pairs
 from preference.report import Report, build_columns
@@ -89,7 +90,8 @@ class Section:
     Attributes:
         persona: slug or None.
         n: standing judgments.
-        simulated: of these, not from people.
+        simulated: of these, by simulated annotators.
+        automatic: of these, by automatic judges.
         same: of these, between two responses of one adapter; they train but rank nothing.
         both_bad: of these, neither response was good.
         annotators: how many judged.
@@ -102,6 +104,7 @@ class Section:
     persona: str | None
     n: int
     simulated: int
+    automatic: int
     same: int
     both_bad: int
     annotators: int
@@ -155,8 +158,13 @@ class Analysis:
 
     @property
     def simulated(self) -> int:
-        """Of these, not from people."""
+        """Of these, by simulated annotators."""
         return sum(section.simulated for section in self.sections)
+
+    @property
+    def automatic(self) -> int:
+        """Of these, by automatic judges."""
+        return sum(section.automatic for section in self.sections)
 
 
 def analyse(packed: Packed, known: Tables) -> Analysis:
@@ -184,7 +192,8 @@ def section(persona: str | None, packed: Packed, known: Tables) -> Section:
     return Section(
         persona=persona,
         n=packed.n,
-        simulated=_simulated(columns),
+        simulated=_by_kind(columns, AnnotatorKind.SIMULATED),
+        automatic=_by_kind(columns, AnnotatorKind.AUTOMATIC),
         same=same,
         both_bad=int((packed.verdict == BOTH_BAD).sum()),
         annotators=len(columns.annotator.categories),
@@ -238,7 +247,8 @@ def versus(columns: Columns, challenger: str) -> dict[str, Any]:
     people = len(columns.annotator.categories)
     found: dict[str, Any] = dict.fromkeys(("win_rate", "ci_low", "ci_high"), float("nan"))
     found |= {"n": 0, "wins": 0, "losses": 0, "ties": 0, "both_bad": bad}
-    found |= {"simulated": _simulated(columns), "annotators": people}
+    nobody = columns.n - _by_kind(columns, AnnotatorKind.HUMAN)
+    found |= {"simulated": nobody, "annotators": people}
     if columns.n == bad:
         return found
     rates = win_rates(
@@ -266,10 +276,11 @@ def _of_pair(packed: Packed, one: str, other: str) -> Packed:
     return packed.where(both & (packed.adapter_a != packed.adapter_b))
 
 
-def _simulated(columns: Columns) -> int:
+def _by_kind(columns: Columns, kind: AnnotatorKind) -> int:
     kinds = list(columns.annotator_kind.categories)
-    counts = np.bincount(np.asarray(columns.annotator_kind.codes), minlength=len(kinds))
-    return sum(int(n) for kind, n in zip(kinds, counts, strict=True) if kind != "human")
+    if kind.value not in kinds:
+        return 0
+    return int((np.asarray(columns.annotator_kind.codes) == kinds.index(kind.value)).sum())
 
 
 def _islands(report: Report) -> Iterator[Island]:

@@ -1,7 +1,8 @@
-"""The pair as HTML: the conversation and the two responses, blind. Knows no session and no keys.
+"""The pair as HTML: the conversation and the two responses. Knows no session and no keys.
 
-Only text and the assignment's opaque token go in. Both responses have the same face, size and
-height; what they contain cannot leave its region.
+For who judges only text and the assignment's opaque token go in; for analysts each response has a
+heading that says whose it is. Both responses have the same face, size and height; what they contain
+cannot leave its region.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,22 @@ def pair_html(messages: Sequence[Mapping[str, Any]], response_a: str, response_b
     )
 
 
+def versus_html(
+    messages: Sequence[Mapping[str, Any]], this: tuple[str, str], other: tuple[str, str]
+) -> str:
+    """A comparison for analysts, who may know whose is whose.
+
+    Args:
+        messages: Turns of ``role`` and ``content``, oldest first.
+        this: The heading and the text of the response in question; shown first.
+        other: Those of the other.
+    """
+    return (
+        f'<div class="pl-past pl-versus">{talk_html(messages)}'
+        f'<div class="pl-pair">{_named(*this)}{_named(*other)}</div></div>'
+    )
+
+
 def talk_html(messages: Sequence[Mapping[str, Any]]) -> str:
     """The conversation as a region named ``Conversation``, every turn with who speaks."""
     turns = "".join(_turn(message) for message in messages)
@@ -57,10 +74,21 @@ def _turn(message: Mapping[str, Any]) -> str:
     )
 
 
+def _body(text: str) -> str:
+    return safe_html(text) if text.strip() else "<p><em>(an empty reply)</em></p>"
+
+
+def _named(heading: str, text: str) -> str:
+    return (
+        f'<section class="pl-response" role="region" aria-label="{escape(heading)}">'
+        f'<p class="pl-whose">{escape(heading)}</p>'
+        f'<div class="pl-text" tabindex="0">{_body(text)}</div></section>'
+    )
+
+
 def _response(letter: str, text: str) -> str:
-    body = safe_html(text) if text.strip() else "<p><em>(an empty reply)</em></p>"
     return (
         f'<section class="pl-response" role="region" aria-label="Response {letter}">'
         f'<span class="pl-letter" aria-hidden="true">{letter}</span>'
-        f'<div class="pl-text">{body}</div></section>'
+        f'<div class="pl-text">{_body(text)}</div></section>'
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from preference.arguments import listed
 from preference.bradley_terry import BradleyTerryFit, Ties, as_prior, fit_judgments
+from preference.counts import distinct
 from preference.encoding import Floats, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import InputError, PreferenceError
 from preference.untyped import special
@@ -85,6 +86,8 @@ def drift_of(j: Judgments, groups: list[Ints], mask: Any, ties: Ties = "davidson
     fits: list[BradleyTerryFit] = []
     for part, name in ((~mask, "earlier"), (mask, "later")):
         rows = np.flatnonzero(part)
+        if groups and distinct(groups[0][rows]) < 2:
+            raise InputError(f"one annotator alone judged the {name} part: its error is not known")
         try:
             fits.append(
                 fit_judgments(

@@ -32,7 +32,9 @@ def finding(people) -> str:
     if counts.get("unclear"):
         parts.append(f"{counts['unclear']} cannot be told from a coin")
     if counts.get("against"):
-        parts.append(f"{counts['against']} judge against it")
+        parts.append(
+            f"{counts['against']} {'judges' if counts['against'] == 1 else 'judge'} against it"
+        )
     return findings.sentence(findings.listed(parts))
 
 

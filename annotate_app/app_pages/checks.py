@@ -84,6 +84,7 @@ def opening() -> None:
         sum(section.n for section, _ in found),
         max(latest, default=None),
         simulated=sum(section.simulated for section, _ in found),
+        automatic=sum(section.automatic for section, _ in found),
     )
 
 
@@ -116,7 +117,10 @@ def pulls(checks, key: str) -> None:
 def places(checks, key: str) -> None:
     """The place over time."""
     if checks.places.empty:
-        panels.quiet("Too few judgments to see the pull of the place over time.")
+        panels.quiet(
+            "The pull of the place over time cannot be seen: too few judgments, or their times are"
+            " those of an import."
+        )
         return
     table = checks.places.copy()
     table["said"] = [

@@ -96,7 +96,7 @@ def settled(section, island) -> str:
     said = f"**{'The order is settled' if verdict.enough else 'More judgments would help'}**:"
     said += f" {panels.say(verdict.reason)}"
     if verdict.more:
-        said += f"; about {verdict.more:,} more would do"
+        said += f"; about {float(f'{verdict.more:.2g}'):,.0f} more would do"
     if not verdict.enough and island.next is not None:
         one, other = (label_of(item, section.persona) for item in island.next)
         said += f". {findings.sentence(one)} against {other} would teach most"
@@ -133,8 +133,10 @@ def show(section, several: bool) -> None:
     if several:
         title = names.get(section.persona or "", "Other judgments")
         panels.persona_heading(title, section.persona)
-    if several and section.simulated:
-        panels.data_line(section.n, section.latest, simulated=section.simulated)
+    if several and (section.simulated or section.automatic):
+        panels.data_line(
+            section.n, section.latest, simulated=section.simulated, automatic=section.automatic
+        )
     if section.disconnected:
         st.warning(
             f"{len(section.islands)} groups of adapters were never compared with each other, so"
@@ -164,7 +166,7 @@ with top:
         headline = max(found.sections, key=lambda section: (len(section.islands) > 0, section.n))
         panels.opening("Ratings", leading(headline))
         latest = max(section.latest for section in found.sections if section.latest)
-        panels.data_line(found.n, latest, simulated=found.simulated)
+        panels.data_line(found.n, latest, simulated=found.simulated, automatic=found.automatic)
     else:
         panels.opening("Ratings", "No judgments under these filters")
         panels.data_line(0, None)

@@ -124,10 +124,10 @@ with top:
     if told:
         panels.opening("Win rates", finding(max(told, key=lambda section: section.n)))
         latest = max(section.latest for section in found.sections if section.latest)
-        panels.data_line(found.n, latest, simulated=found.simulated)
+        panels.data_line(found.n, latest, simulated=found.simulated, automatic=found.automatic)
     else:
         panels.opening("Win rates", "No two adapters have been compared under these filters")
-        panels.data_line(found.n, None, simulated=found.simulated)
+        panels.data_line(found.n, None, simulated=found.simulated, automatic=found.automatic)
 
 if not told:
     panels.nothing_here()

@@ -19,6 +19,7 @@ EVERY = [
     "overview",
     "ratings",
     "win_rates",
+    "failures",
     "annotators",
     "checks",
     "rounds",

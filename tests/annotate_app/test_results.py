@@ -1,7 +1,7 @@
 """The dashboards' numbers are those of the judgments, and refusals are kept as words."""
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pandas as pd
@@ -29,7 +29,16 @@ class World:
             strength = 1 if verdict in ("a", "b") else None
             self.rows.append(
                 [
-                    *(NOW, comparison, batch, place, annotator, None, 40, 60),
+                    *(
+                        NOW + timedelta(seconds=place),
+                        comparison,
+                        batch,
+                        place,
+                        annotator,
+                        None,
+                        40,
+                        60,
+                    ),
                     *(a, b, persona, verdict, placement, strength, 1.0),
                 ]
             )

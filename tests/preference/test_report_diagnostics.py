@@ -142,7 +142,7 @@ def test_a_judgment_without_a_time_is_left_out_of_drift_alone():
         (lambda d: d.assign(created_at=None), "every judgment has the same time"),
         (
             lambda d: d.assign(annotator=np.where(np.arange(len(d)) < 450, "me", d["annotator"])),
-            "cluster 0 has a single label",
+            "one annotator alone judged the earlier part",
         ),
         (
             lambda d: d.assign(verdict=np.where(np.arange(len(d)) < 450, "tie", d["verdict"])),
