@@ -18,7 +18,7 @@ from bench.rows import Row
 
 Work = Callable[[], dict[str, Any] | None]
 JUDGMENTS = {"small": 100_000, "full": 1_000_000}
-PAGES = ("overview", "ratings", "win_rates", "annotators", "checks", "rounds")
+PAGES = ("overview", "ratings", "win_rates", "annotators", "checks", "failures", "rounds")
 FIRST_BAR_S, LATER_BAR_S = 1.5, 0.2
 
 
