@@ -312,10 +312,7 @@ def gate_strip(
     rows = frame.copy()
     rows["shown"] = unique([str(label) for label in rows["label"]])
     rows["name"] = [str(names.get(slug, slug)) for slug in rows["persona"]]
-    rows["said"] = [
-        findings.estimate(*row)
-        for row in zip(rows["win_rate"], rows["ci_low"], rows["ci_high"], strict=True)
-    ]
+    rows["said"] = findings.estimates(rows, "win_rate", "ci_low", "ci_high")
     rows["judged"] = [findings.counted(int(n), "judgment") for n in rows["n"]]
     slugs = list(dict.fromkeys(rows["persona"]))
     palette = [colour_of(slug, colours, ink) for slug in slugs]

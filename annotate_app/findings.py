@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from annotate_app.frames import Frame
 from preference.agreement import Agreement
 
 
@@ -26,6 +27,13 @@ def interval(low: float | None, high: float | None) -> str:
 def estimate(share: float | None, low: float | None, high: float | None) -> str:
     """``64 %, 58 to 70``."""
     return f"{percent(share)}, {interval(low, high)}"
+
+
+def estimates(
+    frame: Frame, value: str = "value", low: str = "ci_low", high: str = "ci_high"
+) -> list[str]:
+    """``estimate`` of each row of a frame with these columns."""
+    return [estimate(*row) for row in zip(frame[value], frame[low], frame[high], strict=True)]
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -93,10 +93,7 @@ def over_time(
         reference: a dashed line at this share.
     """
     rows = frame.copy()
-    rows["told"] = [
-        findings.estimate(*row)
-        for row in zip(rows["value"], rows["ci_low"], rows["ci_high"], strict=True)
-    ]
+    rows["told"] = findings.estimates(rows)
     rows["counted"] = [findings.counted(int(n), "judgment") for n in rows["n"]]
     scale = alt.Scale(domain=[0, 1], nice=False)
     axis = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.25, 0.5, 0.75, 1])

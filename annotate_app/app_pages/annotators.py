@@ -63,10 +63,7 @@ def figure(table, name: str, n: str, *, title: str, axis: str, note: str, unit: 
         ci_high=rows[f"{name}_high"],
         n=rows[n],
     )
-    shown["said"] = [
-        findings.estimate(*row)
-        for row in zip(shown["value"], shown["ci_low"], shown["ci_high"], strict=True)
-    ]
+    shown["said"] = findings.estimates(shown)
     left_out = int(table[name].notna().sum()) - len(rows)
     more = f" Shown are {len(rows)}; {left_out:,} more are in the files below." if left_out else ""
     panels.figure(

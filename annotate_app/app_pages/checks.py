@@ -94,10 +94,7 @@ def pulls(checks, key: str) -> None:
         panels.quiet("Neither the place nor the length of responses is known here.")
         return
     table = checks.pulls.copy()
-    table["said"] = [
-        findings.estimate(*row)
-        for row in zip(table["value"], table["ci_low"], table["ci_high"], strict=True)
-    ]
+    table["said"] = findings.estimates(table)
     clear = pulling(checks)
     title = (
         findings.sentence(findings.listed(clear))
@@ -123,10 +120,7 @@ def places(checks, key: str) -> None:
         )
         return
     table = checks.places.copy()
-    table["said"] = [
-        findings.estimate(*row)
-        for row in zip(table["value"], table["ci_low"], table["ci_high"], strict=True)
-    ]
+    table["said"] = findings.estimates(table)
     table["from"] = table["at"].dt.strftime("%Y-%m-%d %H:%M")
     apart = int(((table["ci_low"] > 0.5) | (table["ci_high"] < 0.5)).sum())
     title = (

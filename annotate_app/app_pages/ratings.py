@@ -54,12 +54,9 @@ def ratings_figure(section, island, place: int) -> None:
         f"{low:+.2f} to {high:+.2f}"
         for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
     ]
-    table["wins_said"] = [
-        findings.estimate(*row)
-        for row in zip(
-            table["win_rate"], table["win_rate_ci_low"], table["win_rate_ci_high"], strict=True
-        )
-    ]
+    table["wins_said"] = findings.estimates(
+        table, "win_rate", "win_rate_ci_low", "win_rate_ci_high"
+    )
     rows = [
         (row["label"], row["rating"], row["ci_low"], row["ci_high"])
         for _, row in table.head(2).iterrows()

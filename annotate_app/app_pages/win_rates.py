@@ -53,10 +53,7 @@ def matrix_figure(section) -> None:
     for column in ("item", "opponent"):
         pairs[f"{column}_id"] = pairs[column]
         pairs[column] = [label_of(item, section.persona) for item in pairs[column]]
-    pairs["said"] = [
-        findings.estimate(*row)
-        for row in zip(pairs["win_rate"], pairs["ci_low"], pairs["ci_high"], strict=True)
-    ]
+    pairs["said"] = findings.estimates(pairs, "win_rate", "ci_low", "ci_high")
     panels.figure(
         panels.drawn(charts.win_matrix, pairs, title=finding(section), ink=panels.ink()),
         pairs,
