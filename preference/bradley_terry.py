@@ -27,8 +27,8 @@ from preference.connectivity import (
 from preference.counts import Cells, count, distinct, item_index
 from preference.covariance import Uncertainty, Variance, clustered, plain_meat, quantile, widen
 from preference.design import Design, log_odds
-from preference.encoding import BOTH_BAD, Ints, Item, Judgments, encode, encode_clusters
-from preference.errors import ConvergenceError, InputError
+from preference.encoding import BOTH_BAD, Floats, Ints, Item, Judgments, encode, encode_clusters
+from preference.errors import ConvergenceError, InputError, PreferenceError
 from preference.newton import Optimum, Prior, maximise, wald_parts
 from preference.outcomes import TieModel
 from preference.results import BradleyTerryFit, Estimate
@@ -179,16 +179,14 @@ def judgment_design(j: Judgments, cells: Cells) -> Design:
     rows, starts = _by_pair(j, index, cells.k)
     w = np.ones(len(rows)) if j.weight is None else j.weight[rows]
     verdict = j.verdict[rows]
-    columns = [] if j.covariates is None else list(j.covariates[rows].T)
+    columns = [] if j.covariates is None else list(j.covariates.T)
     names = j.covariate_names
-    if j.placement is not None:
-        placement = j.placement[rows]
-        if placement.any():
-            columns.insert(0, placement.astype(np.float64))
-            names = ("placement", *names)
+    if j.placement is not None and j.placement[rows].any():
+        columns.insert(0, j.placement)
+        names = ("placement", *names)
     extra = np.empty((len(rows), len(columns)), order="F")
     for i, column in enumerate(columns):
-        extra[:, i] = column
+        extra[:, i] = column[rows]
     return Design(
         cells.k,
         index[j.a[rows]],
@@ -254,7 +252,7 @@ def _solve(
     if used != "half" or float((cells.wins_a + cells.wins_b + cells.ties).sum()) == 0:
         refuse_all_ties(cells)
     try:
-        optimum = maximise(design, used, prior)
+        optimum = maximise(design, used, prior, _start(cells, design, used, prior))
     except ConvergenceError:
         if prior.kind == "none":
             _explain(cells, design, used)
@@ -262,6 +260,22 @@ def _solve(
     if prior.kind == "none" and _extreme(design, used, optimum):
         _explain(cells, design, used)
     return shape, optimum
+
+
+def _start(cells: Cells, design: Design, model: TieModel, prior: Prior) -> Floats | None:
+    """The ratings of the counts alone, from which a fit of many rows has less far to go."""
+    if design.starts is None or len(design.a) < 2 * len(cells.a):
+        return None
+    rows = cell_design(cells)
+    try:
+        near = maximise(rows, model, prior).parameters
+    except PreferenceError:
+        return None
+    shift = 0 if model == "half" else 1
+    effects = np.zeros(design.m)
+    if rows.m and "placement" in design.extra_names:
+        effects[0] = near[-1]
+    return np.concatenate([near[: cells.k + shift], effects])
 
 
 def _extreme(design: Design, model: TieModel, optimum: Optimum) -> bool:

@@ -28,7 +28,7 @@ import numpy as np
 
 from preference.cluster_sums import meats_of_counts, meats_of_rows
 from preference.counts import Cells
-from preference.design import Design, assemble, blocks, log_odds
+from preference.design import Design, Products, blocks, log_odds, matrix, products
 from preference.encoding import Floats, Ints, Judgments
 from preference.outcomes import TieModel, verdict_scores
 from preference.tallies import tally
@@ -58,8 +58,8 @@ def quantile(ci: float, degrees_of_freedom: float = np.inf) -> float:
 
 def plain_meat(design: Design, model: TieModel, parameters: Floats) -> Floats:
     """Sum of w s s' over judgments, from counts: a judgment of a row has one of three scores."""
-    meat = np.zeros((len(parameters), len(parameters)))
-    for block in blocks(design):
+
+    def part(block: Design) -> Products:
         eta, tau = log_odds(block, model, parameters)
         ee, et, tt = (np.zeros_like(eta) for _ in range(3))
         scores = verdict_scores(model, eta, tau)
@@ -68,8 +68,9 @@ def plain_meat(design: Design, model: TieModel, parameters: Floats) -> Floats:
             if model != "half":
                 et += counts * e * t
                 tt += counts * t**2
-        meat += assemble(block, model, ee, et, tt)
-    return meat
+        return products(block, model, ee, et, tt)
+
+    return matrix(design, model, [part(block) for block in blocks(design)])
 
 
 def clustered(

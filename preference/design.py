@@ -8,13 +8,13 @@ Parameters are laid out as [ratings (k) | tau (0 or 1) | effects (m)].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from preference.encoding import Floats, Ints
+from preference.encoding import AnyArray, Floats, Ints
 from preference.outcomes import TieModel
 
 _BLOCK = 1 << 15
@@ -46,13 +46,12 @@ class Design:
 
 def blocks(design: Design) -> Iterator[Design]:
     """A design of many rows in parts that stay in the processor's cache, a pair never divided."""
-    size = max(_BLOCK, design.k**2)
     n = len(design.a)
-    if design.starts is None or n <= 2 * size:
+    if design.starts is None or n <= 2 * _BLOCK:
         yield design
         return
     edges = np.append(design.starts, n)
-    first = np.unique(np.searchsorted(edges, np.arange(0, n, size)))
+    first = np.unique(np.searchsorted(edges, np.arange(0, n, _BLOCK)))
     first = np.unique(np.append(first, len(edges) - 1))
     for low, high in pairwise(first):
         part = slice(int(edges[low]), int(edges[high]))
@@ -86,30 +85,75 @@ def gauge(k: int, p: int) -> Floats:
     return g
 
 
-def assemble(design: Design, model: TieModel, ee: Floats, et: Floats, tt: Floats) -> Floats:
-    """(p, p) sum of z z' over rows, weighted by `ee`, `et`, `tt` in its eta and tau blocks."""
-    k, m, shift = design.k, design.m, 0 if model == "half" else 1
-    p = k + shift + m
-    out = np.zeros((p, p))
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Weighted sums over rows that make up a matrix of z z': what is left of a block of rows.
+
+    Attributes:
+        a, b, ee, et, ex: items, and sums for each pair (or row); `ex` has one array an effect.
+        tt, tx, xx: sums over all rows, shapes (), (m,), (m, m).
+    """
+
+    a: Ints
+    b: Ints
+    ee: Floats
+    et: Floats
+    ex: list[Floats]
+    tt: float
+    tx: Floats
+    xx: Floats
+
+
+def products(design: Design, model: TieModel, ee: Floats, et: Floats, tt: Floats) -> Products:
+    """Sum over the rows of each pair, where these are neighbours."""
+    m, tied = design.m, model != "half"
     a, b, by_pair = _summed(design, ee)
-    pair = np.bincount(a * k + b, by_pair, k * k).reshape(k, k)
+    ex: list[Floats] = []
+    tx, xx = np.zeros(m), np.zeros((m, m))
+    for j in range(m):
+        column = design.extra[:, j]
+        weighted = ee * column
+        ex.append(_summed(design, weighted)[2])
+        tx[j] = _dot(design, et, column) if tied else 0.0
+        for i in range(j + 1):
+            xx[i, j] = xx[j, i] = _dot(design, weighted, design.extra[:, i])
+    t = _summed(design, et)[2] if tied else by_pair
+    return Products(a, b, by_pair, t, ex, float(tt.sum()) if tied else 0.0, tx, xx)
+
+
+def matrix(design: Design, model: TieModel, parts: list[Products]) -> Floats:
+    """(p, p) sum of z z' from the products of one or more blocks."""
+    k, m, shift = design.k, design.m, 0 if model == "half" else 1
+
+    def joined(pick: Callable[[Products], AnyArray]) -> AnyArray:
+        return pick(parts[0]) if len(parts) == 1 else np.concatenate([pick(x) for x in parts])
+
+    def difference(values: Floats) -> Floats:
+        up: Floats = np.bincount(a, values, k).astype(np.float64, copy=False)
+        return up - np.bincount(b, values, k)
+
+    out = np.zeros((k + shift + m,) * 2)
+    a, b = joined(lambda x: x.a), joined(lambda x: x.b)
+    pair = np.bincount(a * k + b, joined(lambda x: x.ee), k * k).reshape(k, k)
     pair += pair.T
     out[:k, :k] = -pair
     out[np.arange(k), np.arange(k)] += pair.sum(axis=1)
     if shift:
-        out[k, :k] = out[:k, k] = _difference(design, et)
-        out[k, k] = tt.sum()
+        out[k, :k] = out[:k, k] = difference(joined(lambda x: x.et))
+        out[k, k] = sum(x.tt for x in parts)
     for j in range(m):
-        column = design.extra[:, j]
         row = k + shift + j
-        weighted = ee * column
-        out[row, :k] = out[:k, row] = _difference(design, weighted)
+        out[row, :k] = out[:k, row] = difference(joined(lambda x, j=j: x.ex[j]))
         if shift:
-            out[row, k] = out[k, row] = _dot(design, et, column)
+            out[row, k] = out[k, row] = sum(x.tx[j] for x in parts)
         for i in range(j + 1):
-            both = _dot(design, weighted, design.extra[:, i])
-            out[row, k + shift + i] = out[k + shift + i, row] = both
+            out[row, k + shift + i] = out[k + shift + i, row] = sum(x.xx[i, j] for x in parts)
     return out
+
+
+def assemble(design: Design, model: TieModel, ee: Floats, et: Floats, tt: Floats) -> Floats:
+    """(p, p) sum of z z' over rows, weighted by `ee`, `et`, `tt` in its eta and tau blocks."""
+    return matrix(design, model, [products(design, model, ee, et, tt)])
 
 
 def _dot(design: Design, x: Floats, y: Floats) -> float:

@@ -16,7 +16,17 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from preference.design import Design, assemble, blocks, gauge, gradient, log_odds
+from preference.design import (
+    Design,
+    Products,
+    assemble,
+    blocks,
+    gauge,
+    gradient,
+    log_odds,
+    matrix,
+    products,
+)
 from preference.encoding import Floats
 from preference.errors import ConfoundedError, ConvergenceError
 from preference.outcomes import Derivatives, TieModel, derivatives, probabilities
@@ -66,18 +76,26 @@ def maximise(design: Design, model: TieModel, prior: Prior, start: Floats | None
     penalty = _penalty(design, model, prior)
     pin = gauge(k, p)
     here = _evaluate(design, model, prior, penalty, x)
-    step = np.zeros(p)
+    step, moved = np.zeros(p), np.inf
+    many = design.starts is not None  # one more look at every row costs more than it can change
     for iteration in range(1, MOST_ITERATIONS + 1):
         step = _newton_step(here.curvature + pin, here.slope, design, first=iteration == 1)
         step[:k] -= step[:k].mean()
         x, here, size = _search(design, model, prior, penalty, x, step, here)
-        if size * float(np.abs(step).max(initial=0.0)) < _STEP:
+        moved, before = size * float(np.abs(step).max(initial=0.0)), moved
+        if moved < _STEP or (many and _next_step(moved, before) < _STEP / 1e3):
             return Optimum(x, here.information, here.log_likelihood, iteration)
     raise ConvergenceError(
         f"no convergence after {MOST_ITERATIONS} iterations (last step "
         f"{float(np.abs(step).max()):.3g}): the data hardly determine the fit; collect more "
         "judgments or give a prior"
     )
+
+
+def _next_step(moved: float, before: float) -> float:
+    """How far the next step will go, each being a constant times the square of the last."""
+    known = np.isfinite(before) and moved < before / 10
+    return (moved / before) ** 2 * moved if known else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +135,18 @@ def _penalty(design: Design, model: TieModel, prior: Prior) -> Floats:
 def _evaluate(design: Design, model: TieModel, prior: Prior, penalty: Floats, x: Floats) -> _Point:
     if prior.kind == "firth":
         return _evaluate_firth(design, model, x)
-    likelihood, slope, information = 0.0, -penalty * x, np.diag(penalty)
-    for block in blocks(design):
+
+    def part(block: Design) -> tuple[float, Floats, Products]:
         eta, tau = log_odds(block, model, x)
         d = derivatives(model, eta, tau, block.wins_a, block.wins_b, block.ties)
-        likelihood += float(d.value.sum())
-        slope += gradient(block, model, d.e, d.t)
-        information += assemble(block, model, d.ee, d.et, d.tt)
+        slope = gradient(block, model, d.e, d.t)
+        return float(d.value.sum()), slope, products(block, model, d.ee, d.et, d.tt)
+
+    values, slopes, parts = zip(*map(part, blocks(design)), strict=True)
+    likelihood = float(sum(values))
+    slope = sum(slopes, -penalty * x)
+    information = matrix(design, model, list(parts))
+    information[np.diag_indices_from(information)] += penalty
     value = likelihood - float(penalty @ x**2) / 2
     return _Point(value, slope, information, information, likelihood)
 

@@ -75,12 +75,13 @@ def derivatives(
 def _half(eta: Floats, wins_a: Floats, wins_b: Floats, ties: Floats) -> Derivatives:
     up, down = wins_a + ties / 2, wins_b + ties / 2
     x = np.exp(-np.abs(eta))
-    big = 1 / (1 + x)
+    one = 1 + x
+    big = 1 / one
     small = x * big
     ahead = eta >= 0
     p, q = np.where(ahead, big, small), np.where(ahead, small, big)
     n = up + down
-    value = np.maximum(-eta, 0.0) * up + np.maximum(eta, 0.0) * down + n * np.log1p(x)
+    value = np.maximum(-eta, 0.0) * up + np.maximum(eta, 0.0) * down + n * np.log(one)
     zero = np.zeros_like(eta)
     return Derivatives(-value, up * q - down * p, zero, n * (p * q), zero, zero)
 

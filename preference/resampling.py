@@ -6,6 +6,7 @@ Knows: counts by cell, counts by cluster. Does not know judgments one by one: a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -26,9 +27,10 @@ from preference.encoding import BOTH_BAD, Floats, Ints, Item, encode, encode_clu
 from preference.errors import ConvergenceError, InputError, PreferenceError
 from preference.newton import Optimum, Prior, maximise
 from preference.outcomes import TieModel, derivatives, sigmoid
-from preference.untyped import csgraph, sparse
+from preference.untyped import csgraph, sparse, special
 
 _WIDEST = 15.0  # ratings that lie further apart are taken as having no finite estimate
+_MOST_MEANS, _LARGEST_MEAN, _STEPS = 400, 300, 1 << 12
 _AT_ONCE = 1 << 18  # values of one array
 _MOST_STEPS, _STEP, _FAR = 15, 1e-10, 1.0
 
@@ -122,18 +124,45 @@ def _multinomial(rng: np.random.Generator, counts: Floats, replicates: int) -> F
     """
     total = int(counts.sum())
     share = counts / total
-    mean = share * max(total - 4 * np.sqrt(total), 0.0)
+    draw = _poisson(share * max(total - 4 * np.sqrt(total), 0.0))
     edges = np.cumsum(share)
     last = int(np.flatnonzero(counts)[-1])
     out = np.empty((replicates, len(counts)))
     for row in out:
-        drawn: Ints = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+        drawn = draw(rng)
         while int(drawn.sum()) > total:
-            drawn = np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+            drawn = draw(rng)
         one_by_one = np.sort(rng.random(total - int(drawn.sum())))  # sorted for the cache only
         rest = np.searchsorted(edges, one_by_one, side="right")
         row[:] = drawn + np.bincount(np.minimum(rest, last), minlength=len(counts))
     return out
+
+
+def _poisson(mean: Floats) -> Callable[[np.random.Generator], Ints]:
+    """Draws of one Poisson number for each mean.
+
+    Where few means differ and none is large: by inversion, looked up in a table of what a uniform
+    number means, and searched for where that falls on a border of the table.
+    """
+    means, inverse = np.unique(mean, return_inverse=True)
+    which: Ints = np.asarray(inverse, dtype=np.int64).ravel()
+    if len(means) > _MOST_MEANS or means[-1] > _LARGEST_MEAN:
+        return lambda rng: np.asarray(cast("Any", rng).poisson(mean), dtype=np.int64)
+    top = np.arange(int(means[-1] + 12 * np.sqrt(means[-1])) + 30)
+    below: Floats = special.pdtr(top[None, :], means[:, None])  # P(number <= top), (means, tops)
+    cuts = np.arange(_STEPS + 1) / _STEPS
+    low = np.stack([np.searchsorted(row, cuts, side="right") for row in below])
+    table = np.where(low[:, :-1] == low[:, 1:], low[:, :-1], -1).astype(np.int16).ravel()
+    offset = which * _STEPS
+
+    def draw(rng: np.random.Generator) -> Ints:
+        u = rng.random(len(mean))
+        found = table[offset + (u * _STEPS).astype(np.int64)].astype(np.int64)
+        border = np.flatnonzero(found < 0)
+        found[border] = (below[which[border]] <= u[border, None]).sum(axis=1)
+        return found
+
+    return draw
 
 
 def _refit_all(cells: Cells, model: TieModel, flat: Floats) -> tuple[Floats, int]:

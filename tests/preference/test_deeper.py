@@ -293,9 +293,12 @@ def test_bootstrap_depends_on_the_seed_and_not_on_the_order_of_rows():
     assert (other.ratings != one.ratings).any()
 
 
-def test_bootstrap_counts_are_multinomial():
+@pytest.mark.parametrize("by_table", [True, False])
+def test_bootstrap_counts_are_multinomial(monkeypatch, by_table):
+    import preference.resampling as resampling
     from preference.resampling import _multinomial
 
+    monkeypatch.setattr(resampling, "_LARGEST_MEAN", 1000 if by_table else 0)
     counts = np.array([400.0, 90.0, 9.0, 1.0, 0.0])
     got = _multinomial(np.random.default_rng(0), counts, 4000)
     assert (got.sum(axis=1) == 500).all()
