@@ -136,6 +136,11 @@ def seal(session: Session, most: int | None = 1) -> int:
     return made
 
 
+def pending(session: Session) -> bool:
+    """Whether a block could be sealed now."""
+    return _full(session, _sealed_up_to(session))
+
+
 def sealed(session: Session) -> Packed:
     """What the blocks hold, retracted judgments too.
 

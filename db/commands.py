@@ -189,7 +189,9 @@ def doctor(migrations: bool, rebuild_blocks: bool, database_url: str | None) -> 
     """
     if rebuild_blocks:
         from db import blocks
+        from db.session import require_current
 
+        require_current(database_url)
         with sessions(database_url).begin() as session:
             click.echo(f"{blocks.rebuild(session)} blocks made again")
     from db.doctor import examine, migration_findings

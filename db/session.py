@@ -138,11 +138,12 @@ def upgrade(url: str | URL | None = None) -> None:
     Raises:
         MigrationNeeded: The database is newer than this code.
     """
-    from db.blocks import seal
+    from db.blocks import pending, seal
     from db.migrations.run import upgrade_to_head
 
     upgrade_to_head(open_database(url))
-    sealed = 1
+    with readers(url).begin() as session:
+        sealed = pending(session)
     while sealed:  # a transaction each, so that nobody who labels waits for all of them
         with sessions(url).begin() as session:
             sealed = seal(session)
