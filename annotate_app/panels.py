@@ -136,6 +136,7 @@ def downloads(table: Frame, name: str) -> None:
             )
 
 
+@st.cache_data(ttl=300.0, max_entries=128, show_spinner=False)
 def to_csv(table: Frame) -> str:
     """CSV whose texts no spreadsheet takes for a formula."""
     safe = table.map(
@@ -146,6 +147,7 @@ def to_csv(table: Frame) -> str:
     return safe.to_csv(index=False)
 
 
+@st.cache_data(ttl=300.0, max_entries=128, show_spinner=False)
 def to_json(table: Frame) -> str:
     """JSON records; times in ISO, nothing for what is not known."""
     records = json.loads(table.to_json(orient="records", date_format="iso", double_precision=6))
