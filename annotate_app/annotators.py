@@ -57,14 +57,15 @@ def people_of(packed: Packed, known: Tables, gold: Mapping[int, str]) -> People:
     columns = judgments.columns_of(packed, known)
     ranked = packed.where(packed.adapter_a != packed.adapter_b)
     table = _table(packed, known, gold)
-    refusal = ""
+    refusal = "" if ranked.n else "no two adapters have been compared yet"
     for name in ("reliability", "reliability_low", "reliability_high"):
         table[name] = float("nan")
+    fit = None
     try:
-        fit = _crowd(ranked, known)
+        fit = _crowd(ranked, known) if ranked.n else None
     except PreferenceError as error:
         refusal = str(error)
-    else:
+    if fit is not None:
         found = pd.DataFrame(
             {
                 "annotator": fit.annotators,

@@ -173,8 +173,15 @@ def empty(title: str, what: str, command: str = "") -> None:
             st.code(command, language="bash")
 
 
-def nothing_here() -> None:
-    """No judgment under the filters: what to change, and what gives some."""
+def nothing_here(judgments: int = 0) -> None:
+    """Nothing under the filters that ranks adapters: what to change, and what gives some."""
+    if judgments:
+        empty(
+            "No two adapters have been compared here",
+            f"All {many(judgments, 'judgment')} compare responses of one adapter: the next"
+            " retraining learns from them. Its new adapter then meets the old one, blind.",
+        )
+        return
     empty(
         "No judgments here",
         "Choose another persona, round or kind of comparison above, or judge some pairs on the"

@@ -269,7 +269,7 @@ with top:
     opening()
 
 if not any(section.report for section, _ in found):
-    panels.nothing_here()
+    panels.nothing_here(sum(section.n for section, _ in found))
 for section, checks in found:
     if section.report is None:
         continue

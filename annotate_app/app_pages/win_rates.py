@@ -127,7 +127,7 @@ with top:
         panels.data_line(found.n, None, simulated=found.simulated, automatic=found.automatic)
 
 if not told:
-    panels.nothing_here()
+    panels.nothing_here(found.n)
 for section in told:
     if len(told) > 1:
         panels.persona_heading(names.get(section.persona or "", "Other judgments"), section.persona)
