@@ -18,6 +18,7 @@ from preference.agreement import Agreement
 from preference.annotators import CrowdFit, annotator_table, fit_crowd
 from preference.encoding import encode
 from preference.overlap import unit_agreement
+from preference.report_input import Columns
 
 COIN = 0.5
 """The reliability of somebody who tosses a coin."""
@@ -56,7 +57,7 @@ def people_of(packed: Packed, known: Tables, gold: Mapping[int, str]) -> People:
     """
     columns = judgments.columns_of(packed, known)
     ranked = packed.where(packed.adapter_a != packed.adapter_b)
-    table = _table(packed, known, gold)
+    table = _table(packed, columns, known, gold)
     refusal = "" if ranked.n else "no two adapters have been compared yet"
     for name in ("reliability", "reliability_low", "reliability_high"):
         table[name] = float("nan")
@@ -91,8 +92,7 @@ def people_of(packed: Packed, known: Tables, gold: Mapping[int, str]) -> People:
     )
 
 
-def _table(packed: Packed, known: Tables, gold: Mapping[int, str]) -> Frame:
-    columns = judgments.columns_of(packed, known)
+def _table(packed: Packed, columns: Columns, known: Tables, gold: Mapping[int, str]) -> Frame:
     seconds = np.where(packed.dwell_ms == NO_DWELL, np.nan, packed.dwell_ms / 1000)
     answers: Any = None
     if gold:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from annotate_app.frames import Frame, pd
-from annotate_app.results import Section
+from annotate_app.results import Section, clusters_of
 from db import judgments
 from db.blocks import Packed
 from db.judgments import Tables
 from preference import PreferenceError
 from preference.covariance import quantile
 from preference.drift import drift
-from preference.report import FEWEST
 from preference.win_rate import wilson, win_rates
 
 TIE = 2
@@ -75,7 +74,7 @@ def _pulls(packed: Packed, known: Tables) -> Frame:
     shorter = np.minimum(packed.length_a, packed.length_b)
     longer = np.maximum(packed.length_a, packed.length_b)
     sides = {
-        "Response A, shown first": np.where(packed.placement == 0, 0, packed.placement),
+        "Response A, shown first": packed.placement,
         "The longer response": np.where(
             (shorter > 0) & (longer >= CLEARLY_LONGER * shorter),
             np.sign(packed.length_a - packed.length_b),
@@ -92,23 +91,18 @@ def _pulls(packed: Packed, known: Tables) -> Frame:
 
 def _share(packed: Packed, known: Tables, side: Any, label: str) -> list[Any] | None:
     """Win rate of a side (+1 canonical A, −1 B, 0 neither), clustered as ratings are."""
-    part = packed.where((side != 0) & (packed.verdict <= TIE))
+    counts = (side != 0) & (packed.verdict <= TIE)
+    part, own = packed.where(counts), side[counts]
     if not part.n:
         return None
-    own = side[(side != 0) & (packed.verdict <= TIE)]
     verdict = np.where((own < 0) & (part.verdict < TIE), 1 - part.verdict, part.verdict)
     columns = judgments.columns_of(part, known)
-    clusters = [
-        labels
-        for name, labels in (("annotator", columns.annotator), ("prompt", columns.prompt))
-        if len(labels.categories) >= FEWEST[name]
-    ]
     rates = win_rates(
         np.zeros(part.n, dtype=np.int64),
         np.ones(part.n, dtype=np.int64),
         verdict.astype(np.uint8),
         weight=columns.weight,
-        cluster=clusters or None,
+        cluster=list(clusters_of(columns).values()) or None,
     )
     found = rates.pair(0, 1)
     return [label, found.value, found.ci_low, found.ci_high, part.n]
@@ -140,14 +134,14 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
         return nothing, float("nan"), "no two adapters were compared in both halves of the time"
     columns = judgments.columns_of(part, known)
     later = part.created > np.median(part.created)
-    people = len(columns.annotator.categories)
+    who = clusters_of(columns).get("annotator")
     try:
         found = drift(
             columns.item_a,
             columns.item_b,
             columns.verdict,
             later=later,
-            cluster=columns.annotator if people >= FEWEST["annotator"] else None,
+            cluster=who,
         )
     except PreferenceError as error:
         return nothing, float("nan"), str(error)

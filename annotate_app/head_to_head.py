@@ -10,12 +10,12 @@ import numpy as np
 
 from annotate_app import findings
 from annotate_app.frames import Frame, pd
+from annotate_app.results import clusters_of
 from db import judgments
 from db.blocks import Packed
 from db.judgments import Tables
 from preference import PreferenceError
 from preference.length_control import length_controlled_win_rate
-from preference.report import FEWEST
 from preference.report_input import Columns
 from preference.sequential import win_rate_sequence
 from preference.win_rate import win_rates
@@ -57,7 +57,7 @@ def head_to_head(packed: Packed, known: Tables, one: str, other: str) -> HeadToH
     notes = [f"{bad:,} more judgments found both bad."] if bad else []
     rows = []
     if n:
-        clusters = _clusters(columns)
+        clusters = clusters_of(columns)
         rows = [
             _plain(columns, clusters),
             _anytime(columns, clusters),
@@ -99,17 +99,6 @@ def _oriented(
         ),
         lengths,
     )
-
-
-def _clusters(columns: Columns) -> dict[str, Any]:
-    """What the report clusters by: annotators and prompts, where there are enough of them."""
-    informative = columns.verdict != 3
-    found = {"annotator": columns.annotator, "prompt": columns.prompt}
-    return {
-        name: labels
-        for name, labels in found.items()
-        if len(np.unique(labels.codes[informative])) >= FEWEST[name]
-    }
 
 
 def _plain(columns: Columns, clusters: dict[str, Any]) -> list[Any]:

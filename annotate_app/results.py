@@ -18,7 +18,8 @@ from db.judgments import Tables
 from db.models import AnnotatorKind
 from preference.agreement import Agreement
 from preference.asking import Verdict, enough, next_pairs
-from preference.report import Report, build_columns
+from preference.counts import distinct
+from preference.report import FEWEST, Report, build_columns
 from preference.report_input import Columns
 from preference.results import BradleyTerryFit
 from preference.win_rate import win_rates
@@ -267,6 +268,17 @@ def versus(columns: Columns, challenger: str) -> dict[str, Any]:
         "wins": int(rates.wins[place]),
         "losses": int(rates.losses[place]),
         "ties": int(rates.ties[place]),
+    }
+
+
+def clusters_of(columns: Columns) -> dict[str, Any]:
+    """What the report clusters by: annotators and prompts, where there are enough of them."""
+    informative = columns.verdict != BOTH_BAD
+    found = {"annotator": columns.annotator, "prompt": columns.prompt}
+    return {
+        name: labels
+        for name, labels in found.items()
+        if distinct(np.asarray(labels.codes), informative) >= FEWEST[name]
     }
 
 

@@ -122,7 +122,7 @@ def seal(session: Session, most: int | None = 1) -> int:
     """
     made = 0
     while most is None or made < most:
-        after = _sealed_up_to(session)
+        after = last_sealed(session)
         if not _full(session, after):
             return made
         if made == 0 and not _alone(session):
@@ -138,7 +138,7 @@ def seal(session: Session, most: int | None = 1) -> int:
 
 def pending(session: Session) -> bool:
     """Whether a block could be sealed now."""
-    return _full(session, _sealed_up_to(session))
+    return _full(session, last_sealed(session))
 
 
 def sealed(session: Session) -> Packed:
@@ -158,7 +158,7 @@ def sealed(session: Session) -> Packed:
 
 def last_sealed(session: Session) -> int:
     """The newest judgment that is in a block; 0 without any."""
-    return _sealed_up_to(session)
+    return session.scalar(select(func.max(JudgmentBlock.last_id))) or 0
 
 
 def standing(session: Session, blocks: Packed | None = None) -> Packed:
@@ -214,7 +214,7 @@ def refresh(session: Session, comparisons: Sequence[int]) -> None:
         some = comparisons[start : start + 500]
         query = select(func.min(Judgment.id)).where(Judgment.comparison_id.in_(some))
         first += [found for found in [session.scalar(query)] if found is not None]
-    if first and min(first) <= _sealed_up_to(session):
+    if first and min(first) <= last_sealed(session):
         rebuild(session, min(first))
 
 
@@ -367,10 +367,6 @@ def _rows(
     if up_to is not None:
         query = query.where(Judgment.id <= up_to)
     return session.execute(query.limit(most)).all()
-
-
-def _sealed_up_to(session: Session) -> int:
-    return session.scalar(select(func.max(JudgmentBlock.last_id))) or 0
 
 
 def _full(session: Session, after: int) -> bool:
