@@ -15,6 +15,7 @@ from db import judgments
 from db.blocks import Packed
 from db.judgments import Tables
 from preference import PreferenceError
+from preference.counts import distinct
 from preference.covariance import quantile
 from preference.drift import drift
 from preference.win_rate import wilson, win_rates
@@ -25,7 +26,6 @@ WINDOWS = 12
 FEWEST_IN_WINDOW = 30
 CLEARLY_LONGER = 1.1
 """From this ratio of lengths on one text is called the longer one."""
-NORMAL_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
         )
     except PreferenceError as error:
         return nothing, float("nan"), str(error)
+    half = found.se * _drift_quantile(who, later)
     place = {name: at for at, name in enumerate(part.adapters)}
     counts = np.bincount(part.adapter_a, minlength=len(place))
     counts = counts + np.bincount(part.adapter_b, minlength=len(place))
@@ -152,13 +153,21 @@ def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
         {
             "item": list(found.items),
             "value": found.change,
-            "ci_low": found.change - NORMAL_95 * found.se,
-            "ci_high": found.change + NORMAL_95 * found.se,
+            "ci_low": found.change - half,
+            "ci_high": found.change + half,
             "n": [int(counts[place[str(item)]]) for item in found.items],
             "z": found.z,
         }
     )
     return table.sort_values("z", key=np.abs, ascending=False), found.p_largest, ""
+
+
+def _drift_quantile(who: Any, later: Any) -> float:
+    """Student's t on the annotators of the half that has fewer, less one; normal without them."""
+    if who is None:
+        return quantile(0.95)
+    codes = np.asarray(who.codes)
+    return quantile(0.95, min(distinct(codes, later), distinct(codes, ~later)) - 1)
 
 
 def _in_both_halves(packed: Packed) -> Packed:

@@ -117,7 +117,9 @@ def test_drift_is_seen_where_taste_turned():
     told = checks(world)
     assert told.drift_p < 0.001
     assert set(told.drift["item"]) == {"a", "b"}
-    assert (told.drift["ci_low"] < told.drift["value"]).all()
+    half = told.drift["value"] - told.drift["ci_low"]
+    se = (told.drift["value"] / told.drift["z"]).abs()
+    assert half.to_numpy() == pytest.approx(2.5706 * se.to_numpy(), rel=1e-3)  # t, 5 degrees
 
 
 @pytest.mark.parametrize("rows", [[], [("a", "b", "both_bad", "x")]])
