@@ -32,7 +32,13 @@ APPEND_ONLY = (
     "audit_entry",
     "snapshot",
     "snapshot_judgment",
+    "guideline",
+    "guideline_acceptance",
+    "adjudication",
 )
+
+ERASABLE = ("judgment", "audit_entry")
+"""Those of them in which an erasure may blank words."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +99,13 @@ def _integrity(session: Session) -> Iterator[Finding]:
 
 def _append_only(session: Session) -> Iterator[Finding]:
     if _database(session) == "sqlite":
-        query = "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'"
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        acts = dict.fromkeys(APPEND_ONLY, ("update", "delete"))
     else:
-        query = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+        query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
+        acts = {t: ("change", "update")[: 1 + (t in ERASABLE)] for t in APPEND_ONLY}
     held = {str(row[0]) for row in session.execute(text(query))}
-    open_ = [table for table in APPEND_ONLY if table not in held]
+    open_ = [t for t in APPEND_ONLY if not {f"{t}_no_{act}" for act in acts[t]} <= held]
     yield Finding(
         not open_,
         f"no longer append-only: {', '.join(open_)}; restore a backup or the triggers"

@@ -16,6 +16,8 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     Table,
+    TableClause,
+    column,
     create_engine,
     func,
     insert,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy import table as table_of
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -117,8 +120,9 @@ def load_postgres(url: URL, dump: Path, stamp: str) -> tuple[int, str | None]:
         upgrade_to(loading, _revision(dump))
         with loading.begin() as connection:
             judgments = _load(connection, dump)
-            _set_sequences(connection)
         upgrade_to_head(loading)
+        with loading.begin() as connection:
+            _set_sequences(connection)
     except BaseException:
         with engine.begin() as connection:
             connection.execute(text(f"DROP SCHEMA {staging} CASCADE"))
@@ -163,7 +167,7 @@ def _load(connection: Connection, dump: Path) -> int:
             if name == "adapter":  # its run comes after it, and that run names it
                 made_by.update({row["id"]: row["run_id"] for row in values if row["run_id"]})
                 values = [{**row, "run_id": None} for row in values]
-            connection.execute(insert(table), values)
+            connection.execute(insert(_only(table, values[0])), values)
             judgments += len(values) if name == "judgment" else 0
         adapter = tables["adapter"]
         for adapter_id, run_id in made_by.items():
@@ -174,6 +178,11 @@ def _load(connection: Connection, dump: Path) -> int:
         reason = str(error).splitlines()[0]
         raise LedgerError(f"{dump.name}: is not a complete ledger dump ({reason})") from None
     return judgments
+
+
+def _only(table: Table, row: dict[str, Any]) -> TableClause:
+    """A table of the columns that a dump has: an earlier version's knows no defaults of today."""
+    return table_of(table.name, *(column(name, table.c[name].type) for name in row))
 
 
 def _revision(dump: Path) -> str:
@@ -233,14 +242,14 @@ def _plain(value: Any) -> Any:
 
 def _typed(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     typed = dict(row)
-    for column in table.columns:
-        value = typed.get(column.name)
+    for each in table.columns:
+        value = typed.get(each.name)
         if value is None:
             continue
-        if isinstance(column.type, UTCDateTime):
-            typed[column.name] = datetime.fromisoformat(value).astimezone(UTC)
-        elif isinstance(column.type, LargeBinary):
-            typed[column.name] = base64.b64decode(value)
+        if isinstance(each.type, UTCDateTime):
+            typed[each.name] = datetime.fromisoformat(value).astimezone(UTC)
+        elif isinstance(each.type, LargeBinary):
+            typed[each.name] = base64.b64decode(value)
     return typed
 
 

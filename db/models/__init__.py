@@ -13,9 +13,20 @@ from db.models.answers import (
     Snapshot,
     SnapshotJudgment,
 )
-from db.models.asking import Annotator, Batch, Comparison, Invite, Login
+from db.models.asking import Annotator, Batch, BatchAnnotator, Comparison, Invite, Login
 from db.models.base import Base, by_value
+from db.models.checking import Adjudication, Flag, JudgmentReturn, Repeat, SetAside
 from db.models.content import Adapter, AliasChange, Candidate, Persona, Prompt
+from db.models.people import (
+    Erasure,
+    Guideline,
+    GuidelineAcceptance,
+    Identity,
+    Notice,
+    Password,
+    PracticeAnswer,
+    PracticeItem,
+)
 from db.models.words import (
     AdapterKind,
     AnnotatorKind,
@@ -33,6 +44,7 @@ from db.models.work import AuditEntry, Job, Round, Run
 __all__ = [
     "Adapter",
     "AdapterKind",
+    "Adjudication",
     "AliasChange",
     "Annotator",
     "AnnotatorKind",
@@ -41,24 +53,37 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Batch",
+    "BatchAnnotator",
     "BatchKind",
     "BatchState",
     "Candidate",
     "Comparison",
+    "Erasure",
+    "Flag",
+    "Guideline",
+    "GuidelineAcceptance",
+    "Identity",
     "Invite",
     "Job",
     "JobKind",
     "JobState",
     "Judgment",
     "JudgmentBlock",
+    "JudgmentReturn",
     "Login",
+    "Notice",
+    "Password",
     "Persona",
+    "PracticeAnswer",
+    "PracticeItem",
     "Prompt",
+    "Repeat",
     "Retraction",
     "Role",
     "Round",
     "RoundState",
     "Run",
+    "SetAside",
     "Snapshot",
     "SnapshotJudgment",
     "Verdict",

@@ -95,6 +95,8 @@ class Judgment(Base):
     """Milliseconds between showing and the verdict, by the server's clock."""
     source: Mapped[str] = mapped_column(String(120), default="page")
     external_id: Mapped[str | None] = mapped_column(String(160))
+    guideline_version: Mapped[int | None]
+    """The guidelines that the annotator had accepted; null before there were any."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
     comparison: Mapped[Comparison] = relationship()

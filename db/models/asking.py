@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.clock import utcnow
@@ -28,8 +37,37 @@ class Batch(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     round_number: Mapped[int | None]
     """The round it was asked in, where an import told it; this ledger's own rounds name theirs."""
+    purpose: Mapped[str] = mapped_column(String(16), default="work", server_default="work")
+    """``work``, or ``gold``: comparisons with a known answer, mixed into other batches and left
+    out of ratings and training."""
+    strategy: Mapped[str] = mapped_column(String(16), default="listed", server_default="listed")
+    """Which comparison is asked next: ``listed`` (as made), ``informative`` (the analyzer's
+    choice) or ``random``."""
+    random_share: Mapped[float] = mapped_column(default=0.2, server_default="0.2")
+    """Under ``informative`` the share of claims that are drawn at random, for calibration."""
+    extra_overlap: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Judgments that may be added to a comparison whose first ones disagree."""
+    gold_rate: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """Share of an annotator's pairs that are gold."""
+    repeat_rate: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """Share of an annotator's pairs that are an own earlier one, mirrored."""
+    named_only: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Only for the annotators in ``batch_annotator``."""
+    rubric: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """What to look at, in Markdown, shown on the label page."""
 
     __table_args__ = (CheckConstraint("overlap >= 1", name="overlap"),)
+
+
+class BatchAnnotator(Base):
+    """Somebody whom a batch is for, where it is not for everybody."""
+
+    __tablename__ = "batch_annotator"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotator.id"), primary_key=True, index=True
+    )
 
 
 class Comparison(Base):
@@ -52,6 +90,8 @@ class Comparison(Base):
     """Judgments wanted of this comparison; 0 where it cannot be shown (texts unknown)."""
     seats: Mapped[int]
     """Judgments still to be handed out: overlap less the assignments that hold a seat."""
+    rank: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Smaller is asked first within a batch."""
     external_id: Mapped[str | None] = mapped_column(String(160))
     """The importer's own id of this pair."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -68,6 +108,7 @@ class Comparison(Base):
         Index(
             "ix_comparison_open",
             "batch_id",
+            "rank",
             "id",
             sqlite_where=text("seats > 0"),
             postgresql_where=text("seats > 0"),
@@ -88,6 +129,9 @@ class Annotator(Base):
     )
     role: Mapped[Role] = mapped_column(by_value(Role), default=Role.EVALUATOR)
     active: Mapped[bool] = mapped_column(default=True)
+    paused_at: Mapped[datetime | None]
+    """Since when no pair is handed to them; null while they judge."""
+    paused_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -101,6 +145,7 @@ class Invite(Base):
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

@@ -64,6 +64,8 @@ class Adapter(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", use_alter=True))
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    service: Mapped[dict[str, Any] | None]
+    """State and sampler paths on the service that trained it, and until when they are kept."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -100,6 +102,9 @@ class Candidate(Base):
     logprobs: Mapped[bytes | None] = mapped_column(LargeBinary)
     stop_reason: Mapped[str | None] = mapped_column(String(16))
     source: Mapped[str] = mapped_column(String(120), default="generated")
+    author_id: Mapped[int | None]
+    """The annotator who wrote it, where a person did; nobody judges their own. No foreign key: on
+    SQLite adding one would have copied the table."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
     prompt: Mapped[Prompt] = relationship()

@@ -24,6 +24,8 @@ class Job(Base):
     worker: Mapped[str | None] = mapped_column(String(120))
     lease_expires_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Rises with every claim: only who holds the newest number may write."""
     stage: Mapped[str] = mapped_column(String(64), default="")
     """What it does now, in words: snapshot, training, exporting, generating …"""
     progress: Mapped[float] = mapped_column(default=0.0)
@@ -66,6 +68,22 @@ class Run(Base):
     """outputs/runs/<run>/ with metrics.jsonl."""
     started_at: Mapped[datetime] = mapped_column(default=utcnow)
     finished_at: Mapped[datetime | None]
+    key: Mapped[str | None] = mapped_column(String(64))
+    """Hash of snapshot, configuration, parent and code: the same key trains once."""
+    code_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of the training code that ran."""
+    excluded: Mapped[list[Any] | None]
+    """Annotators whose judgments were left out on purpose (a counterfactual); null for none."""
+
+    __table_args__ = (
+        Index(
+            "uq_run_key",
+            "key",
+            unique=True,
+            sqlite_where=text("state IN ('running', 'done')"),
+            postgresql_where=text("state IN ('running', 'done')"),
+        ),
+    )
 
 
 class Round(Base):
