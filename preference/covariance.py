@@ -30,6 +30,7 @@ from preference.cluster_sums import meats_of_counts, meats_of_rows
 from preference.counts import Cells
 from preference.design import Design, Products, blocks, log_odds, matrix, products
 from preference.encoding import Floats, Ints, Judgments
+from preference.in_parallel import in_parallel
 from preference.outcomes import TieModel, verdict_scores
 from preference.tallies import tally
 from preference.untyped import special
@@ -70,7 +71,7 @@ def plain_meat(design: Design, model: TieModel, parameters: Floats) -> Floats:
                 tt += counts * t**2
         return products(block, model, ee, et, tt)
 
-    return matrix(design, model, [part(block) for block in blocks(design)])
+    return matrix(design, model, in_parallel(part, blocks(design)))
 
 
 def clustered(

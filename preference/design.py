@@ -17,7 +17,7 @@ import numpy as np
 from preference.encoding import AnyArray, Floats, Ints
 from preference.outcomes import TieModel
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)

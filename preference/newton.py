@@ -29,6 +29,7 @@ from preference.design import (
 )
 from preference.encoding import Floats
 from preference.errors import ConfoundedError, ConvergenceError
+from preference.in_parallel import in_parallel
 from preference.outcomes import Derivatives, TieModel, derivatives, probabilities
 from preference.untyped import linalg
 
@@ -142,7 +143,7 @@ def _evaluate(design: Design, model: TieModel, prior: Prior, penalty: Floats, x:
         slope = gradient(block, model, d.e, d.t)
         return float(d.value.sum()), slope, products(block, model, d.ee, d.et, d.tt)
 
-    values, slopes, parts = zip(*map(part, blocks(design)), strict=True)
+    values, slopes, parts = zip(*in_parallel(part, blocks(design)), strict=True)
     likelihood = float(sum(values))
     slope = sum(slopes, -penalty * x)
     information = matrix(design, model, list(parts))

@@ -25,6 +25,7 @@ from preference.counts import Cells, count, item_index
 from preference.design import Design, gauge
 from preference.encoding import BOTH_BAD, Floats, Ints, Item, encode, encode_clusters
 from preference.errors import ConvergenceError, InputError, PreferenceError
+from preference.in_parallel import in_parallel
 from preference.newton import Optimum, Prior, maximise
 from preference.outcomes import TieModel, derivatives, sigmoid
 from preference.untyped import csgraph, sparse, special
@@ -177,9 +178,9 @@ def _refit_all(cells: Cells, model: TieModel, flat: Floats) -> tuple[Floats, int
     left = np.ones(len(flat), dtype=np.bool_)
     if centre is not None:
         step = max(1, _AT_ONCE // max(len(cells.a), 1))
-        for start in range(0, len(flat), step):
-            part = slice(start, start + step)
-            x, done = _near(cells, centre, drawn[part])
+        parts = [slice(start, start + step) for start in range(0, len(flat), step)]
+        found = in_parallel(lambda part: _near(cells, centre, drawn[part]), parts)
+        for part, (x, done) in zip(parts, found, strict=True):
             ratings = x[:, : cells.k]
             out[part] = ratings - ratings.mean(axis=1, keepdims=True)
             left[part] = ~done
