@@ -97,9 +97,7 @@ def host_batch(session: Session, annotator_id: int) -> Batch | None:
     )
 
 
-def remaining(
-    session: Session, annotator_id: int, work: int, judged: int, now: datetime
-) -> int:
+def remaining(session: Session, annotator_id: int, work: int, judged: int, now: datetime) -> int:
     """The pairs that are left with what will be mixed in, so that a total never tells.
 
     Args:

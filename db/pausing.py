@@ -162,9 +162,7 @@ def pause(
     audit.record(session, actor, "pause", person.name, **detail)
 
 
-def resume(
-    session: Session, person: Annotator, *, actor: str, now: datetime | None = None
-) -> None:
+def resume(session: Session, person: Annotator, *, actor: str, now: datetime | None = None) -> None:
     """Let this person judge again, with a clean sheet: earlier gold answers pause them no more.
 
     Raises:

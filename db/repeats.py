@@ -70,9 +70,9 @@ def held(session: Session, annotator_id: int, now: datetime) -> Shown | None:
     return shown(session, found)
 
 
-def next_for(session: Session, annotator_id: int, key: bytes, slot: int, now: datetime) -> (
-    Shown | None
-):
+def next_for(
+    session: Session, annotator_id: int, key: bytes, slot: int, now: datetime
+) -> Shown | None:
     """A repeat of one of this annotator's answers, at least ``GAP`` ago; None where there is none.
 
     Args:

@@ -85,6 +85,22 @@ def revise(
     return _again(session, assignment, judgment, moment, seat=False)
 
 
+def revise_repeat(
+    session: Session, annotator_id: int, token: str, *, now: datetime | None = None
+) -> Shown:
+    """Show a repeat again that this annotator answered, to be answered anew.
+
+    Raises:
+        NotFound: No such pair.
+        Refused: It is somebody else's, or no longer the answer that counts.
+    """
+    moment = now_or(now)
+    refuse_paused(lock_annotator(session, annotator_id))
+    made = repeats.change(session, annotator_id, token, moment)
+    _set_aside(session, annotator_id)
+    return made
+
+
 def _set_aside(session: Session, annotator_id: int) -> None:
     held = live_lease(session, annotator_id)
     if held is not None:

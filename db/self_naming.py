@@ -28,7 +28,7 @@ _MODEL = "(?:" + "|".join(MODELS) + ")"
 _VENDOR = "(?:" + "|".join(VENDORS) + ")"
 _I_AM = r"\b(?:i am|i'm|my name is|call me|you can call me|this is)\s+(?:(?:called|named)\s+)?"
 _MADE = r"(?:developed|trained|created|made|built|designed|powered)"
-_KIND = r"(?:(?:a|an|the)\s+)?(?:(?:large |ai |language |open[- ]source )*(?:model|assistant|chatbot|ai)[\s,]+)?(?:(?:called|named|known as)\s+)?"
+_KIND = r"(?:(?:a|an|the)\s+)?(?:(?:large |ai |language |open[- ]source )*(?:model|assistant|chatbot|ai)[\s,]+)?(?:(?:called|named|known as)\s+)?"  # noqa: E501
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -36,7 +36,7 @@ _PATTERNS = tuple(
         rf"\bas\s+({_MODEL}),?\s+(?:i|my)\b",
         r"\bas\s+(chat\s?gpt|gpt[-\s]?[0-9][\w.]*)\b",
         rf"\b(?:i was|i am|i'm|i have been|i've been)\s+{_MADE}\s+(?:and \w+ )?by\s+({_VENDOR})\b",
-        rf"\b(?:as|i am|i'm)\s+an?\s+(?:large |ai )*(?:language model|ai(?: \w+)?|assistant|chatbot),?\s+{_MADE}\s+(?:and \w+ )?by\s+({_VENDOR})\b",
+        rf"\b(?:as|i am|i'm)\s+an?\s+(?:large |ai )*(?:language model|ai(?: \w+)?|assistant|chatbot),?\s+{_MADE}\s+(?:and \w+ )?by\s+({_VENDOR})\b",  # noqa: E501
     )
 )
 _HINT = re.compile(r"\b(?:i am|i'm|i was|i have been|i've been|my name is|call me|this is|as)\b")

@@ -71,7 +71,7 @@ def check(session: Session, comparison: Comparison) -> bool:
 
 
 def caught(session: Session, comparison_id: int) -> bool:
-    """The last look before a pair is shown, its seat just taken: set it aside and give that back."""
+    """The last look before a pair is shown, its seat just taken: set aside what names itself."""
     comparison = session.get_one(Comparison, comparison_id, populate_existing=True)
     ids = comparison.candidate_a.adapter_id, comparison.candidate_b.adapter_id
     texts = comparison.candidate_a.text, comparison.candidate_b.text
@@ -195,4 +195,3 @@ def _close(session: Session, comparison: Comparison) -> None:
 
 def _personas(session: Session) -> list[tuple[str, str]]:
     return list(session.execute(select(Persona.slug, Persona.name)).tuples())
-
