@@ -2,8 +2,8 @@
 
 A rate cuts the day's pairs into windows of 1/rate; in each window one pair, at a place that a keyed
 hash tells, is of that kind. So a share is kept to the pair, no run without gold is longer than two
-windows, and asking again (a reload, a second tab, a pair skipped) gives the same answer. Pure: knows
-no ledger.
+windows, and asking again (a reload, a second tab, a pair skipped) gives the same answer. Pure:
+knows no ledger.
 """
 
 from datetime import date

@@ -1,6 +1,6 @@
 """Whether somebody answers a pair the same way twice, the second time mirrored.
 
-Knows verdicts in canonical order: as the second time is mirrored, another winner is the same side. Knows no ledger.
+Knows verdicts in canonical order: mirrored, another winner is the same side. Knows no ledger.
 """
 
 from collections.abc import Sequence
