@@ -13,6 +13,8 @@ import click
 COMMANDS = {
     "init": "db.commands:init",
     "users": "db.commands:users",
+    "gold": "db.gold_commands:gold",
+    "annotators": "db.annotator_commands:annotators",
     "backup": "db.commands:backup",
     "restore": "db.commands:restore",
     "doctor": "db.commands:doctor",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import set_aside
 from db.errors import NotFound, Refused
 from db.models import (
     Annotator,
@@ -161,6 +162,7 @@ def put_comparison(
     )
     session.add(made)
     session.flush()
+    set_aside.check(session, made)
     return made
 
 
@@ -171,6 +173,8 @@ def set_overlap(session: Session, comparison: Comparison, overlap: int) -> None:
         Refused: Fewer are asked than annotators have or hold it already.
     """
     locked = session.get_one(Comparison, comparison.id, with_for_update=True)
+    if set_aside.wanted_later(session, locked, overlap):
+        return
     taken = locked.overlap - locked.seats
     if overlap < taken:
         raise Refused(f"{taken} annotators have this pair already; overlap cannot be {overlap}")
@@ -214,7 +218,7 @@ def progress(session: Session, batch_id: int) -> BatchProgress:
     Raises:
         NotFound: There is no such batch.
     """
-    batch(session, batch_id)
+    is_gold = batch(session, batch_id).purpose == "gold"
     comparisons, wanted = session.execute(
         select(func.count(), func.coalesce(func.sum(Comparison.overlap), 0)).where(
             Comparison.batch_id == batch_id, Comparison.overlap > 0
@@ -246,9 +250,11 @@ def progress(session: Session, batch_id: int) -> BatchProgress:
     return BatchProgress(
         comparisons=comparisons,
         wanted=wanted,
-        judged=sum(count for _, seat, count in kinds if seat),
+        judged=sum(count for _, seat, count in kinds if seat or is_gold),
         leased=states.get(AssignmentState.LEASED, 0),
         skipped=states.get(AssignmentState.SKIPPED, 0),
-        simulated=sum(c for kind, seat, c in kinds if seat and kind != AnnotatorKind.HUMAN),
-        imported=sum(count for _, seat, count in kinds if not seat),
+        simulated=sum(
+            c for kind, seat, c in kinds if (seat or is_gold) and kind != AnnotatorKind.HUMAN
+        ),
+        imported=sum(count for _, seat, count in kinds if not seat and not is_gold),
     )

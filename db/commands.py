@@ -133,6 +133,31 @@ def activate(name: str, database_url: str | None) -> None:
     _set_active(name, True, database_url)
 
 
+@users.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why, as a sentence for that person.")
+@database_option
+def pause(name: str, reason: str, database_url: str | None) -> None:
+    """Hand NAME no pair any more, until `personaloop users resume NAME`."""
+    from db import pausing
+
+    with sessions(database_url).begin() as session:
+        pausing.pause(session, people.person(session, name), reason, actor=_actor())
+    click.echo(f"{name} is paused")
+
+
+@users.command()
+@click.argument("name")
+@database_option
+def resume(name: str, database_url: str | None) -> None:
+    """Let NAME, who was paused, judge again; earlier gold answers pause them no more."""
+    from db import pausing
+
+    with sessions(database_url).begin() as session:
+        pausing.resume(session, people.person(session, name), actor=_actor())
+    click.echo(f"{name} goes on")
+
+
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @database_option

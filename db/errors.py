@@ -48,3 +48,7 @@ class LeaseLost(Refused):
 
 class JobCancelled(Refused):
     """The job was cancelled while it ran; its worker stops and cleans up."""
+
+
+class Paused(Refused):
+    """No pair is handed to this person until an admin lets them go on."""

@@ -49,6 +49,7 @@ JUDGMENT_COLUMNS = (
     "created_at",
     "batch",
     "batch_kind",
+    "batch_purpose",
     "round",
     "gold",
     "retracted",
@@ -127,6 +128,7 @@ def judgment_rows(
             adapter_b.kind,
             Assignment.token,
             Retraction,
+            Batch.purpose,
         )
         .select_from(Judgment)
         .join(Comparison, Comparison.id == Judgment.comparison_id)
@@ -152,7 +154,7 @@ def judgment_rows(
         query = query.where(Retraction.judgment_id.is_(None))
     for row in session.execute(query):
         judgment, gold, pair_id, name, kind, batch, batch_kind, number = row[:8]
-        speaker, prompt, a, b, kind_a, kind_b, token, retraction = row[8:]
+        speaker, prompt, a, b, kind_a, kind_b, token, retraction, purpose = row[8:]
         yield {
             "item_a": a.adapter_id,
             "item_b": b.adapter_id,
@@ -174,6 +176,7 @@ def judgment_rows(
             "created_at": judgment.created_at.isoformat(),
             "batch": batch,
             "batch_kind": batch_kind.value,
+            "batch_purpose": purpose,
             "round": number,
             "gold": gold.value if gold else None,
             "retracted": retraction.reason if retraction else None,

@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from db import set_aside
 from db.batches import open_batch, put_comparison, set_overlap
 from db.errors import Refused
 from db.import_rows import Pair, Side
@@ -179,6 +180,7 @@ class Pairs:
                 set_overlap(self._session, comparison, wanted)
             except Refused as error:
                 raise pair.refuse("overlap", str(error)) from None
+        set_aside.check(self._session, comparison)
 
     def _tell_prompt(self, unknown: Prompt, pair: Pair) -> None:
         """Give a conversation that was known by name its messages, in place or by moving on."""
@@ -216,6 +218,8 @@ class Pairs:
                 overlap=self._overlap or 1,
                 round_number=pair.round_number,
             )
+            known.purpose = pair.purpose
+            self._session.flush()
             self.made_batches.add(pair.batch)
         elif known.kind is not pair.batch_kind:
             raise pair.refuse(

@@ -63,6 +63,8 @@ class Pair:
     b: Side
     round_number: int | None = None
     gold: Verdict | None = None
+    purpose: str = "work"
+    """``gold`` where the batch's pairs are mixed into others and left out of results."""
     line: Line | None = field(default=None, compare=False, hash=False)
 
     def refuse(self, name: str, what: str) -> ImportRefused:
@@ -201,6 +203,7 @@ def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, tex
     return Pair(
         batch=name,
         batch_kind=found,
+        purpose=_one_of(line, "batch_purpose", ("work", "gold")) or "work",
         pair_id=line.optional("comparison_external_id", 160)
         or (line.optional("id", 160) or line.optional("external_id", 160) if texts else None),
         persona=line.short("persona", slug, 64) if slug else None,

@@ -4,7 +4,7 @@ What the ledger has already is left alone, so that the same file can be imported
 transaction is what makes a refused file leave no trace. What rows mean: ``db.import_rows``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import func, select, text
@@ -100,6 +100,7 @@ def import_comparisons(
     overlap: int | None = None,
     persona: str | None = None,
     names: Path | None = None,
+    purpose: str = "work",
 ) -> Imported:
     """Take pairs with texts, to be shown on the label page.
 
@@ -110,11 +111,18 @@ def import_comparisons(
         overlap: Judgments wanted a pair; 1 for a new batch by default.
         persona: The persona for rows that name none.
         names: For LLMFAO's pairs: a file of its judgments, which has the models' names.
+        purpose: ``gold`` where every row has a known answer and the pairs are to be mixed into
+            other batches; an existing batch keeps its own.
 
     Raises:
         ImportRefused: A row is malformed; the message names file, line and field.
     """
     pairs = read_pairs(path, batch=batch, persona=persona, names=names)
+    if purpose != "work":
+        for pair in pairs:
+            if pair.gold is None:
+                raise pair.refuse("gold", "is missing; each pair of a gold batch has its answer")
+        pairs = [replace(pair, purpose=purpose) for pair in pairs]
     _alone(session)
     store = Pairs(session, pairs, overlap=overlap, shown=True)
     for pair in pairs:

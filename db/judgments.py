@@ -86,6 +86,7 @@ class Tables:
         batches: id to name.
         batch_kinds: batch's id to kind.
         rounds: batch's id to the number of its round, where it has one.
+        gold: ids of the batches whose comparisons are gold, not work.
     """
 
     annotators: Mapping[int, str]
@@ -93,13 +94,20 @@ class Tables:
     batches: Mapping[int, str]
     batch_kinds: Mapping[int, str]
     rounds: Mapping[int, int]
+    gold: frozenset[int] = frozenset()
 
 
 def tables(session: Session) -> Tables:
     """Annotators, batches and rounds."""
     people = session.execute(select(Annotator.id, Annotator.name, Annotator.kind)).all()
     batches: Sequence[Any] = session.execute(
-        select(Batch.id, Batch.name, Batch.kind, func.coalesce(Round.number, Batch.round_number))
+        select(
+            Batch.id,
+            Batch.name,
+            Batch.kind,
+            func.coalesce(Round.number, Batch.round_number),
+            Batch.purpose,
+        )
         .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
         .order_by(Batch.id)
     ).all()
@@ -109,6 +117,7 @@ def tables(session: Session) -> Tables:
         batches={row[0]: row[1] for row in batches},
         batch_kinds={row[0]: row[2].value for row in batches},
         rounds={row[0]: row[3] for row in batches if row[3] is not None},
+        gold=frozenset(row[0] for row in batches if row[4] == "gold"),
     )
 
 
@@ -121,7 +130,7 @@ def chosen(
     batch_kind: BatchKind | str | None = None,
     include_simulated: bool = True,
 ) -> blocks.Packed:
-    """The judgments that a filter leaves.
+    """The judgments that a filter leaves; those of gold batches never count.
 
     Args:
         packed: Standing judgments.
@@ -132,6 +141,8 @@ def chosen(
         include_simulated: Whether judgments by annotators that are no people stay too.
     """
     keep = np.ones(packed.n, dtype=np.bool_)
+    if known.gold:
+        keep &= looked_up(packed.batch, dict.fromkeys(known.gold, 1), 0) == 0
     if persona is not None:
         place = packed.personas.index(persona) if persona in packed.personas else -1
         keep &= packed.persona == place
@@ -239,13 +250,18 @@ def standing_frame(
 
 
 def counts(session: Session) -> Counts:
-    """How much the ledger holds, counted by the database."""
+    """How much the ledger holds, counted by the database; answers to gold batches do not count."""
+    work = Judgment.comparison_id.in_(
+        select(Comparison.id)
+        .join(Batch, Batch.id == Comparison.batch_id)
+        .where(Batch.purpose != "gold")
+    )
     by_kind = dict(
         session.execute(
             select(Annotator.kind, func.count())
             .join(Judgment, Judgment.annotator_id == Annotator.id)
             .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-            .where(Retraction.judgment_id.is_(None))
+            .where(Retraction.judgment_id.is_(None), work)
             .group_by(Annotator.kind)
         )
         .tuples()
@@ -254,7 +270,7 @@ def counts(session: Session) -> Counts:
     annotators = session.scalar(
         select(func.count(Judgment.annotator_id.distinct()))
         .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-        .where(Retraction.judgment_id.is_(None))
+        .where(Retraction.judgment_id.is_(None), work)
     )
     return Counts(
         judgments=sum(by_kind.values()),

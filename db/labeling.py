@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import blocks
+from db import blocks, gold, mixing, pausing, repeats, returns, set_aside
 from db.batches import SWAPPED
-from db.errors import AlreadyJudged, LeaseLost, NotFound, Refused, TooSoon
+from db.errors import AlreadyJudged, LeaseLost, Refused, TooSoon
 from db.labeling_day import MyDay, Past, my_day, my_history, why_nothing
 from db.leases import (
     LEASE,
@@ -31,6 +31,7 @@ from db.models import (
     AssignmentState,
     Comparison,
     Judgment,
+    Repeat,
     Retraction,
     Verdict,
 )
@@ -82,11 +83,13 @@ def claim(
 
     Raises:
         Refused: The account is switched off.
+        Paused: No pair is handed to them until an admin lets them go on.
         NotFound: The account does not exist.
         Busy: Too many others are claiming at this moment.
     """
     moment = now_or(now)
-    lock_annotator(session, annotator_id)
+    person = lock_annotator(session, annotator_id)
+    pausing.refuse_paused(person)
     held = live_lease(session, annotator_id)
     if held is not None:
         if _keep(session, held, batch_id):
@@ -94,13 +97,19 @@ def claim(
                 held.shown_at = moment
             held.expires_at = moment + lease
             session.flush()
-            return show(session, held)
+            return mixing.shown_again(session, held)
         let_go(session, held, AssignmentState.RELEASED)
+    if batch_id is None and (waiting := repeats.held(session, annotator_id, moment)):
+        return waiting
     reap(session, moment)
-    comparison_id = take_next(session, annotator_id, batch_id, moment)
-    if not comparison_id:
-        return None
-    return show(session, seat_assignment(session, annotator_id, comparison_id, moment, lease))
+    while comparison_id := take_next(session, annotator_id, batch_id, moment):
+        if set_aside.caught(session, comparison_id):
+            continue
+        mixed = mixing.instead_of(session, person, comparison_id, moment) if not batch_id else None
+        return mixed or show(
+            session, seat_assignment(session, annotator_id, comparison_id, moment, lease)
+        )
+    return None
 
 
 def judge(
@@ -119,8 +128,8 @@ def judge(
     now: datetime | None = None,
     min_dwell: bool = True,
     source: str = "page",
-) -> Judgment:
-    """Store the one judgment of an assignment.
+) -> Judgment | Repeat:
+    """Store the one judgment of an assignment, or the one answer to a repeat.
 
     Args:
         session: The session.
@@ -147,8 +156,22 @@ def judge(
     """
     moment = now_or(now)
     chosen = _verdict(verdict, strength)
-    lock_annotator(session, annotator_id)
-    assignment = _assignment(session, token, annotator_id)
+    person = lock_annotator(session, annotator_id)
+    assignment = _find(session, token, annotator_id)
+    if assignment is None:
+        for name, value in (("in_character", in_character), ("helpful", helpful), ("safe", safe)):
+            _answer(name, value)
+        return repeats.answer(
+            session,
+            token,
+            annotator_id,
+            chosen,
+            strength,
+            moment,
+            min_dwell=min_dwell,
+            flag=flag,
+            comment=comment,
+        )
     if assignment.state in {AssignmentState.JUDGED, AssignmentState.WITHDRAWN}:
         raise AlreadyJudged("You already judged this pair. Your first answer is saved.")
     if assignment.state is AssignmentState.SKIPPED:
@@ -160,7 +183,11 @@ def judge(
             "That was quick! Please take a moment to read both responses, then answer again."
         )
     standing = _standing(session, assignment)
-    if assignment.state is AssignmentState.RELEASED and standing is None:
+    if (
+        assignment.state is AssignmentState.RELEASED
+        and standing is None
+        and not gold.takes_no_seat(session, assignment.comparison_id)
+    ):
         if not take_seat(session, assignment.comparison_id):
             raise LeaseLost(
                 "This pair was kept for you for a while, then somebody else judged it."
@@ -174,6 +201,7 @@ def judge(
         its_assignment.seat = False
         its_assignment.state = AssignmentState.WITHDRAWN
         session.flush()
+        returns.answered(session, earlier.id, moment)
         assignment.seat = held
     assignment.state = AssignmentState.JUDGED
     session.flush()
@@ -199,6 +227,8 @@ def judge(
     )
     session.add(made)
     session.flush()
+    if assignment.attempt == 1 and _has_known_answer(session, made.comparison_id):
+        pausing.after_gold(session, person, moment)
     if made.id % blocks.EVERY == 0:
         blocks.seal(session)
     return made
@@ -213,7 +243,10 @@ def skip(session: Session, token: str, annotator_id: int, reason: str = "") -> N
         NotFound: No such assignment.
     """
     lock_annotator(session, annotator_id)
-    assignment = _assignment(session, token, annotator_id)
+    assignment = _find(session, token, annotator_id)
+    if assignment is None:
+        repeats.skip(session, token, annotator_id, now_or(None))
+        return
     if assignment.state in {AssignmentState.JUDGED, AssignmentState.WITHDRAWN}:
         raise AlreadyJudged("You already judged this pair, so it cannot be skipped any more.")
     if assignment.state is AssignmentState.SKIPPED:
@@ -228,8 +261,10 @@ def skip(session: Session, token: str, annotator_id: int, reason: str = "") -> N
 def release(session: Session, token: str, annotator_id: int) -> None:
     """Let a pair go without an answer (sign-out, closed page); it may come back. Safe to repeat."""
     lock_annotator(session, annotator_id)
-    assignment = _assignment(session, token, annotator_id)
-    if assignment.state is AssignmentState.LEASED:
+    assignment = _find(session, token, annotator_id)
+    if assignment is None:
+        repeats.known(session, token, annotator_id)
+    elif assignment.state is AssignmentState.LEASED:
         let_go(session, assignment, AssignmentState.RELEASED)
 
 
@@ -246,7 +281,9 @@ def renew(
     Raises:
         LeaseLost: It is not held any more.
     """
-    assignment = _assignment(session, token, annotator_id)
+    assignment = _find(session, token, annotator_id)
+    if assignment is None:
+        return repeats.renew(session, token, annotator_id, now_or(now), lease)
     if assignment.state is not AssignmentState.LEASED:
         raise LeaseLost("This pair is not kept for you any more. Here is the next one.")
     assignment.expires_at = now_or(now) + lease
@@ -265,16 +302,20 @@ def _keep(session: Session, held: Assignment, batch_id: int | None) -> bool:
     return session.get_one(Comparison, held.comparison_id).batch_id == batch_id
 
 
-def _assignment(session: Session, token: str, annotator_id: int) -> Assignment:
+def _has_known_answer(session: Session, comparison_id: int) -> bool:
+    query = select(Comparison.gold).where(Comparison.id == comparison_id)
+    return session.scalar(query) is not None
+
+
+def _find(session: Session, token: str, annotator_id: int) -> Assignment | None:
+    """The assignment of a token; None where it is none, as a repeat's."""
     found = session.scalar(
         select(Assignment)
         .where(Assignment.token == token)
         .with_for_update(of=Assignment, key_share=True)
         .execution_options(populate_existing=True)
     )
-    if found is None:
-        raise NotFound("This pair is not known here. Reload the page for the next one.")
-    if found.annotator_id != annotator_id:
+    if found is not None and found.annotator_id != annotator_id:
         raise Refused("This pair was shown to somebody else. Reload the page for your own.")
     return found
 

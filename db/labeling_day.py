@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
+from db import mixing, repeats
 from db.batches import SWAPPED
 from db.leases import now_or, open_for
 from db.models import (
@@ -60,6 +61,8 @@ class Past:
         comment: The comment.
         tags: The reasons.
         stands: False where it was undone or revised.
+        token: Opaque, the only id of it that may reach a browser.
+        is_repeat: Whether it is the answer to a repeat, which is no judgment.
     """
 
     judgment_id: int
@@ -73,11 +76,14 @@ class Past:
     comment: str | None
     tags: list[str]
     stands: bool
+    token: str = ""
+    is_repeat: bool = False
 
 
 def my_day(session: Session, annotator_id: int, *, now: datetime | None = None) -> MyDay:
     """How much this annotator did today and altogether, and what is left."""
-    midnight = now_or(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    moment = now_or(now)
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     dwells = session.scalars(
         select(Judgment.dwell_ms)
         .join(Assignment, Assignment.id == Judgment.assignment_id)
@@ -94,19 +100,27 @@ def my_day(session: Session, annotator_id: int, *, now: datetime | None = None) 
     )
     open_ids = open_for(annotator_id).limit(REMAINING_COUNTED).subquery()
     remaining = session.scalar(select(func.count()).select_from(open_ids))
+    again = repeats.answers_of(session, annotator_id)
+    dwells = [*dwells, *(r.dwell_ms for r in again if r.answered_at and r.answered_at >= midnight)]
+    judged = (total or 0) + len(again)
     return MyDay(
         judged_today=len(dwells),
         minutes_today=sum(min(ms or 0, LONGEST_LOOK_MS) for ms in dwells) / 60000,
-        judged_total=total or 0,
-        remaining=remaining or 0,
+        judged_total=judged,
+        remaining=mixing.remaining(session, annotator_id, remaining or 0, judged, moment)
+        if (remaining or 0) < REMAINING_COUNTED
+        else REMAINING_COUNTED,
     )
 
 
 def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Past]:
     """The annotator's own latest judgments, newest first, retracted ones marked."""
     rows = session.execute(
-        select(Judgment, Comparison, Persona.name, Retraction.judgment_id.is_(None))
+        select(
+            Judgment, Comparison, Persona.name, Retraction.judgment_id.is_(None), Assignment.token
+        )
         .join(Comparison, Comparison.id == Judgment.comparison_id)
+        .join(Assignment, Assignment.id == Judgment.assignment_id)
         .outerjoin(Persona, Persona.slug == Comparison.persona_slug)
         .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
         .where(Judgment.annotator_id == annotator_id)
@@ -119,7 +133,7 @@ def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Pas
         )
     ).all()
     past: list[Past] = []
-    for judgment, comparison, persona_name, stands in rows:
+    for judgment, comparison, persona_name, stands, token in rows:
         texts = comparison.candidate_a.text, comparison.candidate_b.text
         verdict = judgment.verdict
         if judgment.placement < 0:
@@ -137,6 +151,39 @@ def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Pas
                 comment=judgment.comment,
                 tags=[str(tag) for tag in judgment.tags],
                 stands=stands,
+                token=token,
+            )
+        )
+    past += _repeated(session, annotator_id, limit)
+    return sorted(past, key=lambda each: each.created_at, reverse=True)[:limit]
+
+
+def _repeated(session: Session, annotator_id: int, limit: int) -> list[Past]:
+    """Answers to repeats: to their annotator they are answers like any other."""
+    answers = repeats.answers_of(session, annotator_id, limit)
+    pairs = repeats.pairs_of(session, answers)
+    past: list[Past] = []
+    for each in answers:
+        comparison, persona_name = pairs[each.comparison_id]
+        texts, verdict = (comparison.candidate_a.text, comparison.candidate_b.text), each.verdict
+        assert verdict is not None and each.answered_at is not None
+        if each.placement < 0:
+            texts, verdict = (texts[1], texts[0]), SWAPPED[verdict]
+        past.append(
+            Past(
+                judgment_id=each.judgment_id,
+                created_at=each.answered_at,
+                persona_name=persona_name,
+                messages=list(comparison.prompt.messages),
+                response_a=texts[0],
+                response_b=texts[1],
+                verdict=verdict,
+                strength=each.strength,
+                comment=None,
+                tags=[],
+                stands=True,
+                token=each.token,
+                is_repeat=True,
             )
         )
     return past

@@ -61,7 +61,8 @@ def _mine(annotator_id: int | BindParameter[int]) -> Exists:
 _LAST_PLACE = (
     select(Comparison.batch_id, Comparison.id)
     .join(Assignment, Assignment.comparison_id == Comparison.id)
-    .where(Assignment.annotator_id == bindparam("annotator"))
+    .join(Batch, Batch.id == Comparison.batch_id)
+    .where(Assignment.annotator_id == bindparam("annotator"), Batch.purpose != "gold")
     .order_by(Assignment.id.desc())
     .limit(1)
 )
@@ -69,6 +70,7 @@ _OPEN_BATCHES = (
     select(Batch.id)
     .where(
         Batch.state == BatchState.OPEN,
+        Batch.purpose != "gold",
         exists().where(Comparison.batch_id == Batch.id, Comparison.seats > 0),
     )
     .order_by(Batch.priority.desc(), Batch.id)
@@ -153,12 +155,17 @@ def let_go(session: Session, assignment: Assignment, state: AssignmentState) -> 
     assignment.seat = False
     session.flush()
     if held:
-        session.execute(
-            update(Comparison)
-            .where(Comparison.id == assignment.comparison_id)
-            .values(seats=Comparison.seats + 1)
-            .execution_options(synchronize_session=False)
-        )
+        give_seat_back(session, assignment.comparison_id)
+
+
+def give_seat_back(session: Session, comparison_id: int) -> None:
+    """Give back one seat that was taken."""
+    session.execute(
+        update(Comparison)
+        .where(Comparison.id == comparison_id)
+        .values(seats=Comparison.seats + 1)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def take_seat(session: Session, comparison_id: int) -> bool:
@@ -194,18 +201,24 @@ def take_next(session: Session, annotator_id: int, batch_id: int | None, now: da
 
 
 def seat_assignment(
-    session: Session, annotator_id: int, comparison_id: int, now: datetime, lease: timedelta
+    session: Session,
+    annotator_id: int,
+    comparison_id: int,
+    now: datetime,
+    lease: timedelta,
+    *,
+    seat: bool = True,
 ) -> Assignment:
     """The lease on a comparison whose seat was just taken: the earlier one again, or a new one.
 
-    A comparison that this annotator let go keeps its token and its placement.
+    A comparison that this annotator let go keeps its token and its placement. Gold takes no seat.
     """
     others = list(session.scalars(_ASSIGNMENTS, {"comparison": comparison_id}))
     mine = [each for each in others if each.annotator_id == annotator_id]
     latest = max(mine, key=lambda each: each.attempt, default=None)
     if latest is not None and latest.state is AssignmentState.RELEASED:
         latest.state = AssignmentState.LEASED
-        latest.seat = True
+        latest.seat = seat
         latest.leased_at = now
         latest.shown_at = now
         latest.expires_at = now + lease
@@ -219,7 +232,7 @@ def seat_assignment(
         placement=latest.placement if latest else draw_placement(others),
         now=now,
         lease=lease,
-        seat=True,
+        seat=seat,
     )
 
 
@@ -296,7 +309,12 @@ def open_for(annotator_id: int, batch_id: int | None = None) -> Select[int]:
     query = (
         select(Comparison.id)
         .join(Batch, Batch.id == Comparison.batch_id)
-        .where(Batch.state == BatchState.OPEN, Comparison.seats > 0, ~_mine(annotator_id))
+        .where(
+            Batch.state == BatchState.OPEN,
+            Batch.purpose != "gold",
+            Comparison.seats > 0,
+            ~_mine(annotator_id),
+        )
     )
     return query if batch_id is None else query.where(Comparison.batch_id == batch_id)
 

@@ -35,6 +35,7 @@ class LeftOut:
     both_bad: int = 0
     no_texts: int = 0
     blind: int = 0
+    gold: int = 0
 
     def __str__(self) -> str:
         """What a person reads after an export; empty when nothing was left out."""
@@ -43,6 +44,7 @@ class LeftOut:
             "both bad": self.both_bad,
             "without texts": self.no_texts,
             "blind comparisons": self.blind,
+            "answers to gold": self.gold,
         }
         return ", ".join(f"{count} {name}" for name, count in parts.items() if count)
 
@@ -68,7 +70,9 @@ def pair_rows(
         include_blind: Also comparisons that decide between two adapters.
     """
     for row in judgment_rows(session, persona=persona, people_only=people_only):
-        if row["batch_kind"] == BatchKind.BLIND and not include_blind:
+        if row["batch_purpose"] == "gold":
+            left_out.gold += 1
+        elif row["batch_kind"] == BatchKind.BLIND and not include_blind:
             left_out.blind += 1
         elif row["verdict"] == Verdict.TIE:
             left_out.ties += 1

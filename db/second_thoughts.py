@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db import repeats, returns
 from db.batches import SWAPPED
 from db.errors import NotFound, Refused
 from db.leases import (
@@ -16,6 +17,7 @@ from db.leases import (
     now_or,
 )
 from db.models import Assignment, AssignmentState, Judgment, Retraction
+from db.pausing import refuse_paused
 from db.shown import Shown, show
 
 
@@ -29,7 +31,7 @@ def undo(session: Session, annotator_id: int, *, now: datetime | None = None) ->
         Refused: There is nothing of today to undo.
     """
     moment = now_or(now)
-    lock_annotator(session, annotator_id)
+    refuse_paused(lock_annotator(session, annotator_id))
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     last = session.execute(
         select(Judgment, Assignment)
@@ -42,11 +44,17 @@ def undo(session: Session, annotator_id: int, *, now: datetime | None = None) ->
         .order_by(Judgment.created_at.desc(), Judgment.id.desc())
         .limit(1)
     ).first()
+    since = midnight if last is None else max(midnight, last[0].created_at)
+    repeat = repeats.last_answered(session, annotator_id, since)
+    if repeat is not None:
+        _set_aside(session, annotator_id)
+        return repeats.ask_again(session, repeat, moment)
     if last is None:
         raise Refused("There is nothing to undo: you have not judged a pair today.")
     judgment, assignment = last.tuple()
     _set_aside(session, annotator_id)
     session.add(Retraction(judgment_id=judgment.id, reason="undone", created_at=moment))
+    returns.answered(session, judgment.id, moment)
     held = assignment.seat
     assignment.seat = False
     assignment.state = AssignmentState.WITHDRAWN
@@ -64,7 +72,7 @@ def revise(
         Refused: It is somebody else's, or no longer the one that stands.
     """
     moment = now_or(now)
-    lock_annotator(session, annotator_id)
+    refuse_paused(lock_annotator(session, annotator_id))
     judgment = session.get(Judgment, judgment_id)
     if judgment is None:
         raise NotFound("That judgment does not exist.")
@@ -75,6 +83,22 @@ def revise(
         raise Refused("You changed that answer already; revise the newer one.")
     _set_aside(session, annotator_id)
     return _again(session, assignment, judgment, moment, seat=False)
+
+
+def revise_repeat(
+    session: Session, annotator_id: int, token: str, *, now: datetime | None = None
+) -> Shown:
+    """Show a repeat again that this annotator answered, to be answered anew.
+
+    Raises:
+        NotFound: No such pair.
+        Refused: It is somebody else's, or no longer the answer that counts.
+    """
+    moment = now_or(now)
+    refuse_paused(lock_annotator(session, annotator_id))
+    made = repeats.change(session, annotator_id, token, moment)
+    _set_aside(session, annotator_id)
+    return made
 
 
 def _set_aside(session: Session, annotator_id: int) -> None:

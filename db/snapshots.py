@@ -84,7 +84,7 @@ def take(
     """Freeze the standing judgments of a persona; the same set gives the same row.
 
     Judgments of blind comparisons are left out: what decides on an adapter never trains one. So
-    are pairs whose texts are not known.
+    are gold batches and pairs whose texts are not known.
 
     Args:
         session: The session.
@@ -110,6 +110,7 @@ def take(
             candidate_a.text != "",
             candidate_b.text != "",
             Batch.kind != BatchKind.BLIND,
+            Batch.purpose != "gold",
         )
         .order_by(Judgment.id)
     )

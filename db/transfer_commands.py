@@ -93,6 +93,14 @@ def import_prompts(file: Path, split: str | None, database_url: str | None) -> N
     help="For LLMFAO's pairs: its crowd file, which has the models' names."
     "  [default: llmfao_crowd.csv.gz beside FILE]",
 )
+@click.option(
+    "--purpose",
+    type=click.Choice(["work", "gold"]),
+    default="work",
+    show_default=True,
+    help="gold: every pair has its known answer (column gold), is mixed into other batches at"
+    " their gold rate, and counts in no result.",
+)
 @database_option
 def import_comparisons(
     file: Path,
@@ -100,6 +108,7 @@ def import_comparisons(
     overlap: int | None,
     persona: str | None,
     names: Path | None,
+    purpose: str,
     database_url: str | None,
 ) -> None:
     """Take pairs for the label page: prompt or messages, text_a, text_b, and item_a, item_b.
@@ -111,7 +120,15 @@ def import_comparisons(
 
     upgrade(database_url)
     with sessions(database_url).begin() as session:
-        done = take(session, file, batch=batch, overlap=overlap, persona=persona, names=names)
+        done = take(
+            session,
+            file,
+            batch=batch,
+            overlap=overlap,
+            persona=persona,
+            names=names,
+            purpose=purpose,
+        )
     parts = [f"{done.added} comparisons added"]
     if done.completed:
         parts.append(f"{done.completed} got their texts")

@@ -9,16 +9,20 @@ from annotate_app.style import page
 from annotate_app.words import ago, clip, say
 from db import labeling
 from db.errors import PersonaLoopError
-from db.labeling import my_day, my_history
+from db.labeling import Past, my_day, my_history
+from db.second_thoughts import revise_repeat
 from db.session import readers, transact
 
 STEP = 25
 
 
-def change(judgment_id: int) -> None:
+def change(past: Past) -> None:
     """Put an earlier pair on the table again; the old answer stands until the new one."""
     try:
-        transact(None, lambda session: labeling.revise(session, me().id, judgment_id))
+        if past.is_repeat:
+            transact(None, lambda session: revise_repeat(session, me().id, past.token))
+        else:
+            transact(None, lambda session: labeling.revise(session, me().id, past.judgment_id))
     except PersonaLoopError as error:
         st.session_state["pl-history-note"] = str(error)
     else:
@@ -58,9 +62,9 @@ for each in past[:shown]:
         if each.stands:
             st.button(
                 "Change this answer",
-                key=f"change-{each.judgment_id}",
+                key=f"change-{each.token[:16]}",
                 on_click=change,
-                args=(each.judgment_id,),
+                args=(each,),
             )
 if len(past) > shown and st.button("Show earlier ones"):
     st.session_state["pl-history-shown"] = shown + STEP
