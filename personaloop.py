@@ -18,6 +18,8 @@ COMMANDS = {
     "backup": "db.commands:backup",
     "restore": "db.commands:restore",
     "doctor": "db.commands:doctor",
+    "audit": "db.audit_commands:audit",
+    "flags": "db.flag_commands:flags",
     "import": "db.commands:import_",
     "export": "db.commands:export",
     "report": "db.report_command:report",

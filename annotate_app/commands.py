@@ -16,9 +16,9 @@ import httpx
 from sqlalchemy import select
 
 from annotate_app.processes import Child, stop_all, until_stopped
-from db import people
+from db import audit, people
 from db.clock import utcnow
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from db.errors import PersonaLoopError
 from db.models import Comparison, Persona, Role
 from db.session import ledger_url, readers, sessions, upgrade
@@ -62,6 +62,7 @@ def serve(port: int, host: str, no_engine: bool, no_worker: bool, database_url: 
         _prepare_ledger()
         with sessions().begin() as session:
             link = people.invite(session, OWNER, Role.ADMIN)
+            audit.record(session, actor(), "invite", OWNER, role="admin")
         first = _FirstPairs(env, wanted=not no_engine and not _has_comparisons())
         others = first.children
         if not _answers(app, address):

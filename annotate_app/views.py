@@ -9,10 +9,11 @@ from db.models import JobState
 
 @dataclass(frozen=True)
 class Pulse:
-    """Where the ledger stands; two equal pulses mean the same standing judgments."""
+    """Where the ledger stands; two equal pulses mean the same standing judgments and names."""
 
     latest: int
     retracted: int
+    erased: int = 0
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from db.models import (
     AssignmentState,
     Batch,
     Comparison,
+    Erasure,
     Invite,
     Job,
     Judgment,
@@ -61,7 +62,8 @@ def pulse() -> Pulse:
     def work(session: Session) -> Pulse:
         latest = session.scalar(select(func.max(Judgment.id))) or 0
         retracted = session.scalar(select(func.count()).select_from(Retraction)) or 0
-        return Pulse(latest, retracted)
+        erased = session.scalar(select(func.count()).select_from(Erasure)) or 0
+        return Pulse(latest, retracted, erased)
 
     return read(work)
 

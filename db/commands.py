@@ -3,16 +3,16 @@
 Parses options and prints; what is done is in the modules that are called.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from db import audit, people
+from db.command_options import actor as _actor
 from db.command_options import database_option
 from db.models import Role
-from db.session import ledger_url, sessions, upgrade
+from db.session import ledger_url, require_current, sessions, upgrade
 from db.settings import app_url
 from db.transfer_commands import export, import_
 
@@ -33,6 +33,7 @@ def init(sample: bool, database_url: str | None) -> None:
     from db.sample import load_sample
 
     upgrade(database_url)
+    audit.record_now(database_url, _actor(), "init", sample=sample)
     shown = ledger_url(database_url).render_as_string(hide_password=True)
     click.echo(f"ledger ready: {shown}")
     if not sample:
@@ -113,7 +114,7 @@ def role(name: str, role: str, database_url: str | None) -> None:
     """Give NAME another ROLE (evaluator, analyst or admin), at once."""
     with sessions(database_url).begin() as session:
         people.set_role(session, name, role)
-        audit.record(session, _actor(), "role", name, role=role)
+        audit.record(session, _actor(), "set role", name, role=role)
     click.echo(f"{name} is now {role}")
 
 
@@ -123,6 +124,32 @@ def role(name: str, role: str, database_url: str | None) -> None:
 def deactivate(name: str, database_url: str | None) -> None:
     """Switch NAME off: signed out at once, the pair in hand goes back to the queue."""
     _set_active(name, False, database_url)
+
+
+@users.command()
+@click.argument("name")
+@click.option("--keep-comments", is_flag=True, help="Only the name goes; comments and notes stay.")
+@click.option("--yes", is_flag=True, help="Do it. Without it nothing is changed.")
+@database_option
+def erase(name: str, keep_comments: bool, yes: bool, database_url: str | None) -> None:
+    """Give NAME a pseudonym for good, blank their comments, switch them off; counts stay.
+
+    Judgments stand as they are, under the pseudonym. It cannot be taken back.
+    """
+    from db import erasing
+    from db.errors import Refused
+
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        people.person(session, name)
+        if not yes:
+            raise Refused(
+                f"nothing was changed: erasing {name} cannot be taken back; give --yes."
+                f" {erasing.STAYS}"
+            )
+        done = erasing.erase(session, name, actor=_actor(), keep_comments=keep_comments)
+    kept = "comments kept" if done.comments < 0 else f"{done.comments} comments blanked"
+    click.echo(f"{done.pseudonym}: {done.judgments} judgments stay, {kept}. {erasing.STAYS}")
 
 
 @users.command()
@@ -170,6 +197,7 @@ def backup(file: Path, database_url: str | None) -> None:
     from db.backup import back_up
 
     done = back_up(database_url, file)
+    audit.record_now(database_url, _actor(), "backup", file.name, sha256=done.sha256)
     click.echo(f"{file}: {done.judgments} judgments, {done.bytes} bytes, sha256 {done.sha256}")
 
 
@@ -189,6 +217,7 @@ def restore(file: Path, force: bool, database_url: str | None) -> None:
     from db.backup import put_back
 
     done = put_back(database_url, file, force=force)
+    audit.record_now(database_url, _actor(), "restore", file.name, aside=done.aside)
     aside = f"; the old one is kept as {done.aside}" if done.aside else ""
     click.echo(f"restored {done.judgments} judgments from {file}{aside}")
 
@@ -233,7 +262,3 @@ def _set_active(name: str, active: bool, database_url: str | None) -> None:
         people.set_active(session, name, active)
         audit.record(session, _actor(), "activate" if active else "deactivate", name)
     click.echo(f"{name} is {'active again' if active else 'switched off'}")
-
-
-def _actor() -> str:
-    return f"command line ({os.environ.get('USER') or os.environ.get('LOGNAME') or 'unknown'})"

@@ -7,7 +7,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from db.command_options import database_option
+from db import audit
+from db.command_options import actor, database_option
 from db.errors import LedgerError
 from db.models import AnnotatorKind
 from db.session import readers, require_current, sessions, upgrade
@@ -55,6 +56,7 @@ def import_judgments(
             annotator=annotator,
             kind=AnnotatorKind(kind) if kind else None,
         )
+        audit.record(session, actor(), "import judgments", file.name, added=done.added)
     known = f", {done.known} known already" if done.known else ""
     click.echo(f"{file}: {done.added} judgments added{known}{_of_batches(done.batches)}")
 
@@ -74,6 +76,7 @@ def import_prompts(file: Path, split: str | None, database_url: str | None) -> N
     upgrade(database_url)
     with sessions(database_url).begin() as session:
         done = take(session, file, split=split)
+        audit.record(session, actor(), "import prompts", file.name, added=done.added)
     known = f", {done.known} known already" if done.known else ""
     click.echo(f"{file}: {done.added} prompts added{known}")
 
@@ -129,6 +132,7 @@ def import_comparisons(
             names=names,
             purpose=purpose,
         )
+        audit.record(session, actor(), "import comparisons", file.name, added=done.added)
     parts = [f"{done.added} comparisons added"]
     if done.completed:
         parts.append(f"{done.completed} got their texts")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from training.adapter_commands import adapters
 from training.loop_command import loop
 from training.simulation_options import annotators_option, seed_option
@@ -58,6 +58,7 @@ def generate(
     Of several completions a prompt, the two that differ most are asked; responses that are nearly
     the same are not. Asking again finds what is there already.
     """
+    from db import audit
     from db.session import sessions, upgrade
     from training.batches import BatchMaker, batch_name
     from training.candidates import CandidateConfig
@@ -85,6 +86,7 @@ def generate(
                 maker = BatchMaker(make, service, slug, settings, progress)
                 made = maker.label_batch(batch_name(f"{slug} {adapter} label"), adapter, wanted)
                 said = f"{made.comparisons} comparisons of {adapter} to judge"
+        audit.record_now(database_url, actor(), "generate", slug)
         click.echo(f"{slug}: {said}")
 
 
@@ -111,7 +113,7 @@ def retrain(
     """
     from dataclasses import asdict
 
-    from db import jobs
+    from db import audit, jobs
     from db.errors import Refused
     from db.models import JobKind
     from db.session import sessions, upgrade
@@ -134,6 +136,7 @@ def retrain(
         job = jobs.enqueue(
             session, JobKind.RETRAIN, persona=persona, params=params, requested_by="command line"
         )
+        audit.record(session, actor(), "retrain", persona, job=job.id, now=now)
     if not now:
         click.echo(f"job {job.id} is queued; `personaloop work` runs it")
         return
