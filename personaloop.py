@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "init": "db.commands:init",
     "users": "db.commands:users",
+    "guidelines": "db.guideline_commands:guidelines",
     "backup": "db.commands:backup",
     "restore": "db.commands:restore",
     "doctor": "db.commands:doctor",

@@ -3,13 +3,13 @@
 Parses options and prints; what is done is in the modules that are called.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from db import audit, people
+from db.command_options import actor as _actor
 from db.command_options import database_option
 from db.models import Role
 from db.session import ledger_url, sessions, upgrade
@@ -30,9 +30,12 @@ ROLES = click.Choice([role.value for role in Role])
 @database_option
 def init(sample: bool, database_url: str | None) -> None:
     """Create the database, or bring it to this version's tables. Safe to repeat."""
+    from db import guidelines
     from db.sample import load_sample
 
     upgrade(database_url)
+    with sessions(database_url).begin() as session:
+        guidelines.load_first(session)
     shown = ledger_url(database_url).render_as_string(hide_password=True)
     click.echo(f"ledger ready: {shown}")
     if not sample:
@@ -41,7 +44,7 @@ def init(sample: bool, database_url: str | None) -> None:
         loaded = load_sample(session)
     click.echo(
         f"sample loaded: {loaded.personas} personas, {loaded.prompts} prompts,"
-        f" {loaded.adapters} adapters"
+        f" {loaded.adapters} adapters, {loaded.practice} practice pairs"
     )
 
 
@@ -208,7 +211,3 @@ def _set_active(name: str, active: bool, database_url: str | None) -> None:
         people.set_active(session, name, active)
         audit.record(session, _actor(), "activate" if active else "deactivate", name)
     click.echo(f"{name} is {'active again' if active else 'switched off'}")
-
-
-def _actor() -> str:
-    return f"command line ({os.environ.get('USER') or os.environ.get('LOGNAME') or 'unknown'})"
