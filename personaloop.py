@@ -15,6 +15,7 @@ COMMANDS = {
     "users": "db.commands:users",
     "gold": "db.gold_commands:gold",
     "annotators": "db.annotator_commands:annotators",
+    "guidelines": "db.guideline_commands:guidelines",
     "backup": "db.commands:backup",
     "restore": "db.commands:restore",
     "doctor": "db.commands:doctor",

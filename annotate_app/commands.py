@@ -16,7 +16,7 @@ import httpx
 from sqlalchemy import select
 
 from annotate_app.processes import Child, stop_all, until_stopped
-from db import audit, people
+from db import audit, guidelines, people
 from db.clock import utcnow
 from db.command_options import actor, database_option
 from db.errors import PersonaLoopError
@@ -121,6 +121,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
 def _prepare_ledger() -> None:
     """Bring the database to this version; an empty one gets the shipped personas and prompts."""
     upgrade()
+    with sessions().begin() as session:
+        guidelines.load_first(session)
     with readers()() as session:
         fresh = session.scalar(select(Persona.slug).limit(1)) is None
     if fresh:

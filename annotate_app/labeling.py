@@ -7,15 +7,18 @@ import json
 import logging
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotate_app.panel.answers import Answer, Status
-from annotate_app.words import many
+from annotate_app.panel.answers import Answer, Status, reasons_of
+from annotate_app.words import clip, many
 from db import labeling
 from db.clock import utcnow
 from db.errors import AlreadyJudged, Busy, LeaseLost, NotFound, PersonaLoopError, Refused, TooSoon
+from db.flags import COMMENT, raise_flag
 from db.labeling import MyDay, Past, Shown
 from db.labeling_day import REMAINING_COUNTED
+from db.models import Assignment, Comparison, Persona
 from db.session import readers, transact
 from db.settings import outputs_dir
 
@@ -55,16 +58,21 @@ def keep_pair(token: str, annotator_id: int) -> bool:
     return True
 
 
-def handle_answer(answer: Answer, annotator_id: int, *, on_screen: str) -> Status:
+def handle_answer(
+    answer: Answer, annotator_id: int, *, on_screen: str, since: datetime | None = None
+) -> Status:
     """Do what an answer asks, once, and say what became of it.
 
     Args:
         answer: From the panel.
         annotator_id: Whose it is, from the sign-in, never from the browser.
         on_screen: The token that this browser session was shown last.
+        since: When their day began (UTC); None for midnight UTC.
     """
     try:
-        words = transact(None, lambda session: _act(session, answer, annotator_id, on_screen))
+        words = transact(
+            None, lambda session: _act(session, answer, annotator_id, on_screen, since)
+        )
         return Status(answer.id, "saved", words)
     except (AlreadyJudged, TooSoon, LeaseLost, NotFound, Refused) as error:
         return Status(answer.id, "note", _sentence(str(error)))
@@ -79,15 +87,21 @@ def handle_answer(answer: Answer, annotator_id: int, *, on_screen: str) -> Statu
         return Status(answer.id, "retry", words)
 
 
-def _act(session: Session, answer: Answer, annotator_id: int, on_screen: str) -> str:
+def _act(
+    session: Session,
+    answer: Answer,
+    annotator_id: int,
+    on_screen: str,
+    since: datetime | None,
+) -> str:
     if answer.act == "undo":
         if answer.token != on_screen:
             raise Refused("You took that answer back already; here is the pair.")
-        labeling.undo(session, annotator_id)
+        labeling.undo(session, annotator_id, since=since)
         return "Taken back. Here is the pair again."
     if answer.act == "skip":
         labeling.skip(session, answer.token, annotator_id, answer.reason)
-        return "Skipped"
+        return "Skipped, and your note is kept" if _note(session, answer) else "Skipped"
     labeling.judge(
         session,
         answer.token,
@@ -99,6 +113,28 @@ def _act(session: Session, answer: Answer, annotator_id: int, on_screen: str) ->
     return "Saved"
 
 
+def _note(session: Session, answer: Answer) -> bool:
+    """Keep what was flagged or written with a skip; whether there was something."""
+    kind, words = answer.details.get("flag"), answer.details.get("comment")
+    if not kind and not words:
+        return False
+    skipped = session.scalars(select(Assignment).where(Assignment.token == answer.token)).one()
+    raise_flag(session, skipped.comparison_id, skipped.annotator_id, kind or COMMENT, words)
+    return True
+
+
+def reasons_at(token: str) -> tuple[str, ...]:
+    """The reasons that may be given for the pair of a token: its persona's, or the general ones."""
+    with readers()() as session:
+        front = session.scalar(
+            select(Persona.front_matter)
+            .join(Comparison, Comparison.persona_slug == Persona.slug)
+            .join(Assignment, Assignment.comparison_id == Comparison.id)
+            .where(Assignment.token == token)
+        )
+    return reasons_of(front or {})
+
+
 def wait_ms(shown: Shown | None, now: datetime | None = None) -> int:
     """How long the verdict buttons still wait, in milliseconds, by the server's clock."""
     if shown is None:
@@ -108,11 +144,26 @@ def wait_ms(shown: Shown | None, now: datetime | None = None) -> int:
 
 
 def progress_words(day: MyDay, *, holding: bool) -> str:
-    """``12 of 80 · 3 min today``."""
+    """``12 of 80 · 3 min today · about 25 s a pair``; the pace once there are a few pairs."""
     done = day.judged_today
     many_left = day.remaining >= REMAINING_COUNTED
     of = f"{REMAINING_COUNTED:,}+" if many_left else f"{done + day.remaining + holding:,}"
-    return f"{done:,} of {of} · {day.minutes_today:.0f} min today"
+    pace = f" · about {max(1, round(day.pace_s))} s a pair" if day.pace_s is not None else ""
+    return f"{done:,} of {of} · {day.minutes_today:.0f} min today{pace}"
+
+
+def added_words(past: Past) -> list[str]:
+    """What came with an earlier answer beside the verdict, each as a person would say it."""
+    asked = [
+        ("in character", past.in_character), ("helpful", past.helpful), ("safe", past.safe),
+    ]  # fmt: skip
+    said = [*past.tags]
+    said += [f"{name}: {'not sure' if how == 'unsure' else how}" for name, how in asked if how]
+    if past.flag:
+        said.append(f"flagged as {past.flag}")
+    if past.comment:
+        said.append(f"“{clip(past.comment, 400)}”")
+    return said
 
 
 def verdict_words(past: Past) -> str:

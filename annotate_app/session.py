@@ -5,6 +5,8 @@ at once. Knows nothing of pages.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 from sqlalchemy.orm import Session, sessionmaker
@@ -40,6 +42,16 @@ def ledger() -> sessionmaker[Session]:
 def login_token() -> str | None:
     """The browser's sign-in cookie, if it sent one."""
     return st.context.cookies.get(COOKIE)
+
+
+def day_began(now: datetime | None = None) -> datetime:
+    """The last midnight where the browser is, in UTC; midnight UTC where it does not say."""
+    try:
+        zone = ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = ZoneInfo("UTC")
+    here = (now or datetime.now(UTC)).astimezone(zone)
+    return here.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def signed_in() -> Me | None:

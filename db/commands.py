@@ -30,10 +30,13 @@ ROLES = click.Choice([role.value for role in Role])
 @database_option
 def init(sample: bool, database_url: str | None) -> None:
     """Create the database, or bring it to this version's tables. Safe to repeat."""
+    from db import guidelines
     from db.sample import load_sample
 
     upgrade(database_url)
     audit.record_now(database_url, _actor(), "init", sample=sample)
+    with sessions(database_url).begin() as session:
+        guidelines.load_first(session)
     shown = ledger_url(database_url).render_as_string(hide_password=True)
     click.echo(f"ledger ready: {shown}")
     if not sample:
@@ -42,7 +45,7 @@ def init(sample: bool, database_url: str | None) -> None:
         loaded = load_sample(session)
     click.echo(
         f"sample loaded: {loaded.personas} personas, {loaded.prompts} prompts,"
-        f" {loaded.adapters} adapters"
+        f" {loaded.adapters} adapters, {loaded.practice} practice pairs"
     )
 
 

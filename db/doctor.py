@@ -35,6 +35,7 @@ APPEND_ONLY = (
     "guideline",
     "guideline_acceptance",
     "adjudication",
+    "onboarding",
 )
 
 ERASABLE = ("judgment", "audit_entry")

@@ -83,17 +83,14 @@ def raise_flag(
     note: str | None,
     judgment_id: int | None = None,
 ) -> Flag:
-    """Say that something is wrong with a pair; it waits for an admin.
-
-    The same flag by the same person that still waits is not raised twice: a later note or
-    judgment completes it.
+    """Tell the admins that something is wrong with a pair. Saying the same again changes nothing.
 
     Args:
         session: The session.
-        comparison_id: The pair.
+        comparison_id: Of which pair.
         annotator_id: Who says so.
-        kind: One of ``KINDS``.
-        note: In their words, possibly none.
+        kind: ``personal data``, ``unsafe``, ``broken``, or ``comment`` (written with a skip).
+        note: What was written with it.
         judgment_id: The judgment that it came with; None where the pair was skipped.
 
     Raises:
@@ -101,26 +98,27 @@ def raise_flag(
     """
     if kind not in KINDS:
         raise Refused(f"a flag is {', '.join(KINDS)}, not {kind!r}")
-    words = storable(note).strip() if note else ""
-    waiting = session.scalar(
+    words = storable(note) if note else None
+    standing = session.scalar(
         select(Flag).where(
             Flag.comparison_id == comparison_id,
             Flag.annotator_id == annotator_id,
             Flag.kind == kind,
+            Flag.note == words if words is not None else Flag.note.is_(None),
+            Flag.judgment_id == judgment_id
+            if judgment_id is not None
+            else Flag.judgment_id.is_(None),
             Flag.resolved_at.is_(None),
         )
     )
-    if waiting is not None:
-        waiting.note = words or waiting.note
-        waiting.judgment_id = judgment_id or waiting.judgment_id
-        session.flush()
-        return waiting
+    if standing is not None:
+        return standing
     made = Flag(
         comparison_id=comparison_id,
         annotator_id=annotator_id,
         judgment_id=judgment_id,
         kind=kind,
-        note=words or None,
+        note=words,
     )
     session.add(made)
     session.flush()

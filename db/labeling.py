@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from db import blocks, gold, mixing, pausing, repeats, returns, set_aside
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, Refused, TooSoon
+from db.flags import raise_flag
+from db.guidelines import accepted
 from db.labeling_day import MyDay, Past, my_day, my_history, why_nothing
 from db.leases import (
     LEASE,
@@ -223,12 +225,17 @@ def judge(
         flag=storable(flag) if flag else None,
         dwell_ms=max(dwell_ms, 0),
         source=source,
+        guideline_version=accepted(session, annotator_id),
         created_at=moment,
     )
     session.add(made)
     session.flush()
     if assignment.attempt == 1 and _has_known_answer(session, made.comparison_id):
         pausing.after_gold(session, person, moment)
+    if made.flag:
+        raise_flag(
+            session, made.comparison_id, annotator_id, made.flag, made.comment, judgment_id=made.id
+        )
     if made.id % blocks.EVERY == 0:
         blocks.seal(session)
     return made

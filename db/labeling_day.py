@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Exists, exists, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from db import mixing, repeats
 from db.batches import SWAPPED
 from db.leases import now_or, open_for
 from db.models import (
+    Annotator,
     Assignment,
     AssignmentState,
     Batch,
+    BatchAnnotator,
     BatchState,
     Comparison,
     Judgment,
@@ -21,28 +24,33 @@ from db.models import (
     Retraction,
     Verdict,
 )
+from db.onboarding import step
 
 REMAINING_COUNTED = 1000
 """``remaining`` stops counting here, so that a page costs the same with a million comparisons."""
 LONGEST_LOOK_MS = 5 * 60 * 1000
 """A pair left open over lunch counts as five minutes of work."""
+PACE_AFTER = 3
+"""Pairs of a day before a pace is told."""
 
 
 @dataclass(frozen=True)
 class MyDay:
-    """An annotator's day (UTC).
+    """An annotator's day.
 
     Attributes:
-        judged_today: Standing judgments given since midnight.
+        judged_today: Standing judgments given since the day began.
         minutes_today: Time spent on them, in minutes, at most five for each.
         judged_total: Standing judgments ever.
         remaining: Pairs that could be given to this annotator now, counted up to 1,000.
+        pace_s: Median seconds a pair today; None before there are ``PACE_AFTER``.
     """
 
     judged_today: int
     minutes_today: float
     judged_total: int
     remaining: int
+    pace_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,10 @@ class Past:
         stands: False where it was undone or revised.
         token: Opaque, the only id of it that may reach a browser.
         is_repeat: Whether it is the answer to a repeat, which is no judgment.
+        flag: What was flagged.
+        in_character: ``yes``, ``no``, ``unsure``, or None where it was left open.
+        helpful: Likewise.
+        safe: Likewise.
     """
 
     judgment_id: int
@@ -76,14 +88,31 @@ class Past:
     comment: str | None
     tags: list[str]
     stands: bool
+    flag: str | None = None
+    in_character: str | None = None
+    helpful: str | None = None
+    safe: str | None = None
     token: str = ""
     is_repeat: bool = False
 
 
-def my_day(session: Session, annotator_id: int, *, now: datetime | None = None) -> MyDay:
-    """How much this annotator did today and altogether, and what is left."""
+def my_day(
+    session: Session,
+    annotator_id: int,
+    *,
+    now: datetime | None = None,
+    since: datetime | None = None,
+) -> MyDay:
+    """How much this annotator did today and altogether, and what is left.
+
+    Args:
+        session: The session.
+        annotator_id: Whose day.
+        now: The moment (UTC); None for the present.
+        since: When their day began (UTC); None for midnight UTC.
+    """
     moment = now_or(now)
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = since or moment.replace(hour=0, minute=0, second=0, microsecond=0)
     dwells = session.scalars(
         select(Judgment.dwell_ms)
         .join(Assignment, Assignment.id == Judgment.assignment_id)
@@ -110,6 +139,7 @@ def my_day(session: Session, annotator_id: int, *, now: datetime | None = None) 
         remaining=mixing.remaining(session, annotator_id, remaining or 0, judged, moment)
         if (remaining or 0) < REMAINING_COUNTED
         else REMAINING_COUNTED,
+        pace_s=_pace([ms for ms in dwells if ms is not None]),
     )
 
 
@@ -151,6 +181,10 @@ def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Pas
                 comment=judgment.comment,
                 tags=[str(tag) for tag in judgment.tags],
                 stands=stands,
+                flag=judgment.flag,
+                in_character=judgment.in_character,
+                helpful=judgment.helpful,
+                safe=judgment.safe,
                 token=token,
             )
         )
@@ -191,7 +225,17 @@ def _repeated(session: Session, annotator_id: int, limit: int) -> list[Past]:
 
 def why_nothing(session: Session, annotator_id: int) -> str:
     """Why there is no pair for this annotator now, in kind words with what to do."""
-    if session.scalar(open_for(annotator_id).limit(1)) is not None:
+    person = session.get(Annotator, annotator_id)
+    if person is not None and person.paused_at is not None:
+        why = f" ({person.paused_reason})" if person.paused_reason else ""
+        return (
+            f"No pairs are handed to you at the moment{why}. What you judged is saved. The person"
+            " who invited you knows, and can let you go on."
+        )
+    if step(session, annotator_id).must:
+        return "There is something to read first: reload the page."
+    theirs = open_for(annotator_id).where(or_(~Batch.named_only, _named(annotator_id)))
+    if session.scalar(theirs.limit(1)) is not None:
         return "There is a pair for you now: reload the page."
     if session.scalar(select(Batch.id).limit(1)) is None:
         return (
@@ -207,6 +251,7 @@ def why_nothing(session: Session, annotator_id: int) -> str:
             Assignment.state == AssignmentState.LEASED,
             Assignment.annotator_id != annotator_id,
             Batch.state == BatchState.OPEN,
+            or_(~Batch.named_only, _named(annotator_id)),
         )
     )
     mine = session.scalar(
@@ -214,12 +259,14 @@ def why_nothing(session: Session, annotator_id: int) -> str:
             Assignment.annotator_id == annotator_id, Assignment.state == AssignmentState.JUDGED
         )
     )
-    open_seats = session.scalar(
+    seats = (
         select(Comparison.id)
         .join(Batch, Batch.id == Comparison.batch_id)
-        .where(Batch.state == BatchState.OPEN, Comparison.seats > 0)
-        .limit(1)
+        .where(Batch.state == BatchState.OPEN, Comparison.seats > 0, Batch.purpose == "work")
     )
+    theirs = seats.where(or_(~Batch.named_only, _named(annotator_id)))
+    open_seats = session.scalar(theirs.limit(1))
+    for_others = session.scalar(seats.where(Batch.named_only, ~_named(annotator_id)).limit(1))
     pairs = "1 pair" if mine == 1 else f"{mine} pairs"
     thanks = f"You judged {pairs} so far: thank you! " if mine else ""
     if leased:
@@ -232,7 +279,24 @@ def why_nothing(session: Session, annotator_id: int) -> str:
             f"{thanks}You have seen every pair that is open. The rest needs somebody else's eyes,"
             " because each pair is judged by different people."
         )
+    if for_others is not None:
+        return (
+            f"{thanks}The pairs that are open are set aside for certain people. New ones for"
+            " everybody come with the next round."
+        )
     paused = session.scalar(select(Batch.id).where(Batch.state == BatchState.PAUSED).limit(1))
     if paused is not None:
         return f"{thanks}Judging is paused for the moment. Nothing is lost; come back later."
     return f"{thanks}Every pair has all its judgments. New ones come with the next round."
+
+
+def _named(annotator_id: int) -> Exists:
+    """Whether the batch of the outer query is for this annotator by name."""
+    return exists().where(
+        BatchAnnotator.batch_id == Batch.id, BatchAnnotator.annotator_id == annotator_id
+    )
+
+
+def _pace(dwells: list[int]) -> float | None:
+    """Median seconds a pair."""
+    return None if len(dwells) < PACE_AFTER else median(dwells) / 1000

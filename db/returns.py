@@ -110,5 +110,5 @@ def answered(session: Session, judgment_id: int, now: datetime) -> None:
     )
 
 
-def _open() -> Select[tuple[JudgmentReturn]]:
+def _open() -> Select[JudgmentReturn]:
     return select(JudgmentReturn).where(JudgmentReturn.answered_at.is_(None))

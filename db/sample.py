@@ -1,7 +1,8 @@
-"""Loads what ships with the project: personas, prompts, adapters. Generates nothing.
+"""Loads what ships with the project: personas, prompts, adapters, practice. Generates nothing.
 
-Reads templates/personas/*.md, data/persona_prompts.jsonl and data/adapters/*/*/adapter.json. What
-the ledger has already is left as it is, so that it can run at every start.
+Reads templates/personas/*.md, data/persona_prompts.jsonl, data/adapters/*/*/adapter.json,
+data/practice.yaml and the first guidelines. What the ledger has already is left as it is, so that
+it can run at every start.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any, cast
 import yaml
 from sqlalchemy.orm import Session
 
-from db import adapters, personas, prompts
+from db import adapters, guidelines, personas, practice, prompts
 from db.errors import LedgerError, NotFound, Refused
 from db.settings import REPOSITORY
 
@@ -28,15 +29,17 @@ class Loaded:
         personas: Personas.
         prompts: Prompts of the shipped file.
         adapters: Shipped adapters.
+        practice: Pairs to practise on.
     """
 
     personas: int
     prompts: int
     adapters: int
+    practice: int = 0
 
 
 def load_sample(session: Session, root: Path = REPOSITORY) -> Loaded:
-    """Load personas, prompts and adapters; an adapter answers where none answered before.
+    """Load what ships; an adapter answers where none answered before.
 
     Raises:
         LedgerError: A file is malformed; the message names file, line and field.
@@ -44,7 +47,9 @@ def load_sample(session: Session, root: Path = REPOSITORY) -> Loaded:
     n_personas = load_personas(session, root / "templates" / "personas")
     n_prompts = load_prompts(session, root / "data" / "persona_prompts.jsonl")
     n_adapters = load_adapters(session, root / "data" / "adapters")
-    return Loaded(n_personas, n_prompts, n_adapters)
+    n_practice = practice.load_first(session, root / "data" / "practice.yaml")
+    guidelines.load_first(session, root / "annotate_app" / "guidelines.md")
+    return Loaded(n_personas, n_prompts, n_adapters, n_practice)
 
 
 def load_personas(session: Session, folder: Path) -> int:

@@ -21,18 +21,30 @@ from db.pausing import refuse_paused
 from db.shown import Shown, show
 
 
-def undo(session: Session, annotator_id: int, *, now: datetime | None = None) -> Shown:
+def undo(
+    session: Session,
+    annotator_id: int,
+    *,
+    now: datetime | None = None,
+    since: datetime | None = None,
+) -> Shown:
     """Take back today's last judgment and show the same pair again, the same way round.
 
     The judgment itself stays in the ledger, retracted. What the annotator holds now goes back to
     the queue.
+
+    Args:
+        session: The session.
+        annotator_id: Whose.
+        now: The moment (UTC); None for the present.
+        since: When their day began (UTC); None for midnight UTC.
 
     Raises:
         Refused: There is nothing of today to undo.
     """
     moment = now_or(now)
     refuse_paused(lock_annotator(session, annotator_id))
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = since or moment.replace(hour=0, minute=0, second=0, microsecond=0)
     last = session.execute(
         select(Judgment, Assignment)
         .join(Assignment, Assignment.id == Judgment.assignment_id)

@@ -1,13 +1,13 @@
 """What an annotator is shown, in the order in which it is shown. Knows no seats and no leases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Assignment, Candidate, Comparison, Persona, Prompt, Verdict
+from db.models import Assignment, Batch, Candidate, Comparison, Persona, Prompt, Verdict
 
 DWELL_BASE_MS = 600
 DWELL_WORD_MS = 12
@@ -21,10 +21,13 @@ _SHOWN = (
         Persona.slug,
         Persona.name,
         Persona.summary,
+        Persona.front_matter,
+        Batch.rubric,
         Prompt.messages,
         _A.text,
         _B.text,
     )
+    .join(Batch, Batch.id == Comparison.batch_id)
     .join(Prompt, Prompt.id == Comparison.prompt_id)
     .join(_A, _A.id == Comparison.candidate_a_id)
     .join(_B, _B.id == Comparison.candidate_b_id)
@@ -60,6 +63,8 @@ class Shown:
         revising: Whether this annotator has judged it before.
         previous: The verdict that stood, in shown order, where ``revising``; None else.
         batch_id: For the server only.
+        persona_card: The persona's front matter: tone, constraints, lines, reasons.
+        rubric: What this batch asks to look at, in Markdown; empty where it says nothing.
     """
 
     token: str
@@ -77,6 +82,8 @@ class Shown:
     revising: bool
     previous: Verdict | None = None
     batch_id: int = 0
+    persona_card: dict[str, Any] = field(default_factory=dict[str, Any])
+    rubric: str = ""
 
 
 def min_dwell_ms(*texts: str) -> int:
@@ -92,7 +99,7 @@ def min_dwell_ms(*texts: str) -> int:
 def show(session: Session, assignment: Assignment, previous: Verdict | None = None) -> Shown:
     """What an assignment shows; ``previous`` is the verdict that stood, in shown order."""
     row = session.execute(_SHOWN, {"comparison": assignment.comparison_id}).one()
-    batch_id, slug, name, summary, messages, first, second = row
+    batch_id, slug, name, summary, card, rubric, messages, first, second = row
     if assignment.placement < 0:
         first, second = second, first
     assert assignment.shown_at is not None
@@ -112,6 +119,8 @@ def show(session: Session, assignment: Assignment, previous: Verdict | None = No
         revising=assignment.attempt > 1,
         previous=previous,
         batch_id=batch_id,
+        persona_card=card or {},
+        rubric=rubric or "",
     )
 
 

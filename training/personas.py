@@ -30,6 +30,10 @@ BRAND_NAME = "PersonaLoop"
 UNNAMED_PRODUCT = "our products"
 TONES = ("formality", "warmth", "playfulness", "brevity", "technicality")
 ROLES = ("system", "user", "assistant")
+MOST_REASONS = 10
+"""One key each on the label page."""
+LONGEST_REASON = 40
+"""Characters."""
 Message = dict[str, str]
 
 
@@ -53,7 +57,7 @@ class Persona:
     """A described speaker that conditions generation.
 
     `tone` maps sliders (0-100) to values; `variables` are the names that the guide uses and that
-    have no default in it.
+    have no default in it. `reasons` are what evaluators may tick; without any, the general ones.
     """
 
     slug: str
@@ -66,6 +70,7 @@ class Persona:
     dont: tuple[str, ...]
     guide: str
     variables: tuple[str, ...] = field(default=())
+    reasons: tuple[str, ...] = field(default=())
 
     def render(self, **variables: object) -> str:
         """Renders the guide.
@@ -133,6 +138,18 @@ def _strings(raw: Mapping[str, Any], name: str, path: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _reasons(raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    reasons = _strings(raw, "reasons", path)
+    if len(reasons) > MOST_REASONS or len(set(reasons)) < len(reasons):
+        raise PersonaError(f"{path}: reasons are at most {MOST_REASONS}, each of them once")
+    for reason in reasons:
+        if len(reason) > LONGEST_REASON:
+            raise PersonaError(
+                f"{path}: the reason {reason!r} is longer than {LONGEST_REASON} characters"
+            )
+    return reasons
+
+
 def read_persona(path: Path) -> Persona:
     """Reads one persona file.
 
@@ -154,7 +171,7 @@ def read_persona(path: Path) -> Persona:
         raise PersonaError(f"{path}:{line}: front matter is not valid YAML; quote texts") from error
     if not isinstance(raw, dict):
         raise PersonaError(f"{path}:2: front matter must be `field: value` lines")
-    fields = ("slug", "name", "summary", "tone", "constraints", "tags", "do", "dont")
+    fields = ("slug", "name", "summary", "tone", "constraints", "tags", "reasons", "do", "dont")
     unknown = sorted(set(raw) - set(fields))
     if unknown:
         raise PersonaError(f"{path}: unknown field {unknown[0]!r}; known: {', '.join(fields)}")
@@ -191,6 +208,7 @@ def read_persona(path: Path) -> Persona:
         dont=_strings(raw, "dont", path),
         guide=guide,
         variables=tuple(sorted(known - _defaulted(guide))),
+        reasons=_reasons(raw, path),
     )
 
 

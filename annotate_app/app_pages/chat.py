@@ -67,6 +67,8 @@ def answer(persona: str, adapter: str, turns: list[dict[str, str]], seed: int) -
     try:
         said = reply(service_of(engine), persona, adapter, turns, seed=seed)
     except (PersonaLoopError, EngineError) as error:
+        if not person.may(Role.ANALYST):  # the reason may name the adapter
+            return {"error": "The persona cannot answer right now. Try again in a moment."}
         return {"error": findings.sentence(str(error))}
     except Exception as error:  # noqa: BLE001 - the SDK has many kinds; none may break the page
         service_of.clear()
@@ -88,7 +90,9 @@ def choices(persona: str) -> list[str]:
 
 
 def label(adapter: str, persona: str) -> str:
-    """An adapter's short name, and whether it answers now."""
+    """An adapter's short name, and whether it answers now; who judges blind learns neither."""
+    if not person.may(Role.ANALYST):
+        return "Whoever answers now"
     name = short(adapter, short_of, persona)
     now = persona in incumbents and incumbents[persona].adapter == adapter
     return f"{name}, answers now" if now else name
@@ -172,7 +176,12 @@ typed = st.chat_input(f"Say something to {names[persona]}", max_chars=2000, key=
 opener = None
 if not talk and not typed:
     panels.quiet("Try one of these, or type your own.")
-    opener = st.pills("To begin with", OPENERS, key=f"opener {key}", label_visibility="collapsed")
+    opener = st.pills(
+        "To begin with",
+        OPENERS,
+        key=f"opener {persona} {possible.index(adapter)}",  # keys reach the browser: no ids in them
+        label_visibility="collapsed",
+    )
 again = False
 show(talk)
 said = (typed or opener or "").strip()

@@ -20,7 +20,8 @@ st.markdown(
 | `s` | Skip this pair |
 | `u` | Undo your last answer |
 | `t` | Tags and comment |
-| `f` | Flag a problem |
+| `j` `k` `l` | In character, helpful, safe: yes, no, not sure |
+| `f` | Flag a problem, with an answer or a skip |
 | `Ctrl` `Enter` | Keep the comment, back to the keys |
 | `?` | Show the keys on the label page |
 

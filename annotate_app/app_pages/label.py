@@ -4,6 +4,7 @@ from html import escape
 
 import streamlit as st
 
+from annotate_app import onboarding
 from annotate_app.labeling import (
     CHANGING,
     claim_pair,
@@ -12,22 +13,25 @@ from annotate_app.labeling import (
     keep_pair,
     nothing_words,
     progress_words,
+    reasons_at,
     wait_ms,
 )
 from annotate_app.panel import answer_panel, given_answer
-from annotate_app.panel.answers import Status
-from annotate_app.session import me, signed_in
+from annotate_app.panel.answers import TAGS, Status, reasons_of
+from annotate_app.persona_card import card_html
+from annotate_app.session import day_began, me, signed_in
 from annotate_app.stage import stage_html
 from annotate_app.style import page, persona_colour
-from annotate_app.words import say
+from annotate_app.words import safe_html
 from db.errors import Busy, PersonaLoopError
 from db.labeling import Shown, my_day
+from db.onboarding import step as onboarding_step
 from db.session import readers
 
 
 def take_answer() -> None:
     """Store what the panel sent, before anything new is shown. Safe to run again for the same."""
-    answer = given_answer()
+    answer = given_answer(reasons_at)
     person = signed_in()
     if answer is None or person is None:
         return
@@ -35,7 +39,10 @@ def take_answer() -> None:
     if last is not None and last.answer == answer.id and last.kind != "retry":
         return
     st.session_state["pl-status"] = handle_answer(
-        answer, person.id, on_screen=st.session_state.get("pl-token", "")
+        answer,
+        person.id,
+        on_screen=st.session_state.get("pl-token", ""),
+        since=day_began(),
     )
 
 
@@ -49,12 +56,32 @@ def stay_alive(token: str, annotator_id: int) -> None:
 @st.fragment(run_every=4)
 def look_again(annotator_id: int) -> None:
     """Show the first pair as soon as there is one."""
-    if signed_in() is None or claim_pair(annotator_id) is not None:
+    try:
+        found = signed_in() is None or claim_pair(annotator_id) is not None
+    except Busy:
+        return  # looks again in four seconds
+    except PersonaLoopError:
+        found = True  # the page says why
+    if found:
         st.rerun(scope="app")
 
 
 person = me()
 page("Label", heading=False)
+with readers()() as session:
+    step = onboarding_step(session, person.id)
+    session.expunge_all()
+in_hand: str = st.session_state.get("pl-token", "")
+if step.must and not (in_hand and keep_pair(in_hand, person.id)):  # a pair in hand comes first
+    st.session_state["pl-token"] = ""
+    if step.must_read:
+        onboarding.show_unread(step)
+    else:
+        onboarding.show_practice(must=True)
+    st.stop()
+if onboarding.practising():
+    onboarding.show_practice(must=False)
+    st.stop()
 try:
     shown = claim_pair(person.id)
 except Busy:
@@ -65,7 +92,7 @@ except PersonaLoopError as error:
     st.info(str(error))
     st.stop()
 with readers()() as session:
-    day = my_day(session, person.id)
+    day = my_day(session, person.id, since=day_began())
 
 
 def show_nothing() -> None:
@@ -91,7 +118,10 @@ def show_pair(pair: Shown) -> None:
         )
         if pair.persona_name:
             with st.popover("Who is this?", type="tertiary"):
-                st.markdown(say(pair.persona_summary or pair.persona_name))
+                st.html(card_html(pair.persona_name, pair.persona_summary, pair.persona_card))
+        if pair.rubric:
+            with st.popover("What to look at", type="tertiary"):
+                st.html(f'<div class="pl-text">{safe_html(pair.rubric)}</div>')
         st.html(f'<p class="pl-progress">{progress_words(day, holding=True)}</p>')
     st.html(stage_html(pair.token, pair.messages, pair.response_a, pair.response_b))
 
@@ -103,6 +133,7 @@ with st.container(key="pl-page"):
         if shown is None:
             show_nothing()
         else:
+            onboarding.invite(step, judged=day.judged_total)
             show_pair(shown)
     with st.container(key="pl-bar"):
         answer_panel(
@@ -112,6 +143,7 @@ with st.container(key="pl-page"):
             changing=CHANGING if shown and shown.revising else "",
             status=st.session_state.get("pl-status"),
             on_answer=take_answer,
+            reasons=reasons_of(shown.persona_card) if shown else TAGS,
         )
 
 if shown is None:

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from annotate_app.labeling import days_words, verdict_words
-from annotate_app.session import me
+from annotate_app.labeling import added_words, days_words, verdict_words
+from annotate_app.session import day_began, me
 from annotate_app.stage import pair_html
 from annotate_app.style import page
 from annotate_app.words import ago, clip, say
@@ -35,7 +35,7 @@ if st.session_state.pop("pl-go-label", False):
 page("My history")
 shown = st.session_state.setdefault("pl-history-shown", STEP)
 with readers()() as session:
-    day = my_day(session, person.id)
+    day = my_day(session, person.id, since=day_began())
     past = my_history(session, person.id, shown + 1)
 
 if note := st.session_state.pop("pl-history-note", ""):
@@ -56,8 +56,7 @@ for each in past[:shown]:
         title = f"{title} · _changed or taken back_"
     with st.expander(title):
         st.html(pair_html(each.messages, each.response_a, each.response_b))
-        said = [*each.tags, *([f"“{clip(each.comment, 400)}”"] if each.comment else [])]
-        if said:
+        if said := added_words(each):
             st.markdown("You added: " + say(", ".join(said)))
         if each.stands:
             st.button(

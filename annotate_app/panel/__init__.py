@@ -6,14 +6,22 @@ once, with the assignment's token in it, stays locked until the server has said 
 sends it again while nothing is heard, and keeps drafts through a reload.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import streamlit as st
 from streamlit.components.v2 import component
 
-from annotate_app.panel.answers import FLAGS, SKIP_REASONS, TAGS, Answer, Status, read_answer
+from annotate_app.panel.answers import (
+    FLAGS,
+    SKIP_REASONS,
+    TAGS,
+    Answer,
+    Status,
+    read_answer,
+    token_in,
+)
 
 HERE = Path(__file__).parent
 KEY = "pl-panel"
@@ -35,6 +43,7 @@ def answer_panel(
     changing: str,
     status: Status | None,
     on_answer: Callable[[], None],
+    reasons: Sequence[str] = TAGS,
 ) -> None:
     """Show the panel.
 
@@ -45,6 +54,7 @@ def answer_panel(
         changing: What the earlier answer was, in words, where this pair was judged before.
         status: What became of the last answer.
         on_answer: Called before the next run; reads ``given_answer()``.
+        reasons: The tags of this pair.
     """
     _component(
         key=KEY,
@@ -54,7 +64,7 @@ def answer_panel(
             "can_undo": can_undo,
             "changing": changing,
             "status": asdict(status) if status else None,
-            "tags": list(TAGS),
+            "tags": list(reasons),
             "flags": list(FLAGS),
             "skip_reasons": list(SKIP_REASONS),
         },
@@ -62,7 +72,12 @@ def answer_panel(
     )
 
 
-def given_answer() -> Answer | None:
-    """The answer that the running callback is about."""
+def given_answer(reasons_at: Callable[[str], Sequence[str]]) -> Answer | None:
+    """The answer that the running callback is about.
+
+    Args:
+        reasons_at: The tags that may be given, by the pair's token.
+    """
     state = st.session_state.get(KEY)
-    return read_answer(state.get("answer") if state is not None else None)
+    value = state.get("answer") if state is not None else None
+    return read_answer(value, reasons_at(token_in(value)))

@@ -1,5 +1,6 @@
 """What the answer panel sends and hears. Knows neither streamlit nor the database."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ TAGS = (
     "Missed the point",
     "Pushy or cold",
 )
+MOST_REASONS = 10
 FLAGS = ("personal data", "unsafe", "broken")
 SKIP_REASONS = ("I don't know this language", "I know too little about it", "I'd rather not say")
 
@@ -57,8 +59,27 @@ class Answer:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def read_answer(value: Any) -> Answer | None:
-    """An answer as the browser sent it; None where it is not one (anybody can send anything)."""
+def reasons_of(front_matter: Mapping[str, Any]) -> tuple[str, ...]:
+    """The reasons that a persona's front matter lists; the general ones where it lists none."""
+    listed = front_matter.get("reasons")
+    if not isinstance(listed, list):
+        return TAGS
+    own = [plain(each).strip() for each in listed if isinstance(each, str)]
+    return tuple(dict.fromkeys(each for each in own if each))[:MOST_REASONS] or TAGS
+
+
+def token_in(value: Any) -> str:
+    """The assignment's token in what the browser sent; empty where there is none."""
+    return str(value.get("token", ""))[:64] if isinstance(value, dict) else ""
+
+
+def read_answer(value: Any, reasons: Sequence[str] = TAGS) -> Answer | None:
+    """An answer as the browser sent it; None where it is not one (anybody can send anything).
+
+    Args:
+        value: From the browser.
+        reasons: The tags that may be given for this pair; others are dropped.
+    """
     if not isinstance(value, dict) or value.get("act") not in ("judge", "skip", "undo"):
         return None
     strength = value.get("strength")
@@ -67,7 +88,7 @@ def read_answer(value: Any) -> Answer | None:
     given = given if isinstance(given, dict) else {}
     tags = given.get("tags")
     if isinstance(tags, list):
-        details["tags"] = [tag for tag in TAGS if tag in tags]
+        details["tags"] = [tag for tag in reasons if tag in tags]
     for name in ("in_character", "helpful", "safe"):
         if given.get(name) in ("yes", "no", "unsure"):
             details[name] = given[name]

@@ -4,6 +4,8 @@ const RESEND_MS = [6000, 4000, 4000, 8000];
 const AGAIN_MS = 600;  // a second Skip or Undo sooner than this after a new pair is a double press
 const QUESTIONS = ["in_character", "helpful", "safe"];
 const OPTIONS = [["yes", "Yes"], ["no", "No"], ["unsure", "Not sure"]];
+const TAG_KEYS = "qwedgvbnmx";  // while the reasons are open; C and R belong to Streamlit
+const QUESTION_KEYS = { j: "in_character", k: "helpful", l: "safe" };
 const STORE = "personaloop:";
 
 class Panel {
@@ -68,17 +70,24 @@ class Panel {
     this.refresh();
   }
 
-  build(data) {
-    this.built = true;
-    const tags = this.$(".pl-tags");
-    for (const tag of data.tags) {
+  reasons(names) {  // each persona has its own
+    const key = JSON.stringify(names);
+    if (this.named === key) return;
+    this.named = key;
+    for (const old of this.$all(".pl-tags label")) old.remove();
+    names.forEach((tag, index) => {
       const label = document.createElement("label");
       const box = document.createElement("input");
       box.type = "checkbox";
       box.value = tag;
+      if (TAG_KEYS[index]) label.dataset.key = TAG_KEYS[index];
       label.append(box, tag);
-      tags.append(label);
-    }
+      this.$(".pl-tags").append(label);
+    });
+  }
+
+  build(data) {
+    this.built = true;
     for (const name of QUESTIONS) {
       const set = this.$(`[data-question=${name}]`);
       for (const [value, words] of OPTIONS) {
@@ -119,6 +128,7 @@ class Panel {
     const changing = this.$(".pl-changing");
     changing.textContent = data.changing;
     changing.hidden = !data.changing;
+    this.reasons(data.tags);
     this.readDraft();
     this.menu(false);
     for (const each of this.$all("details")) each.open = false;
@@ -234,11 +244,35 @@ class Panel {
       t: () => this.why(),
       f: () => this.$("select").focus(),
       "?": () => this.$("dialog").showModal(),
+      ...this.detailKeys(),
     }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
     act();
+  }
+
+  detailKeys() {
+    const keys = {};
+    for (const [key, name] of Object.entries(QUESTION_KEYS)) keys[key] = () => this.turn(name);
+    if (this.$(".pl-why").open) {
+      this.$all(".pl-tags input").forEach((box, index) => {
+        if (TAG_KEYS[index]) keys[TAG_KEYS[index]] = () => { box.click(); };
+      });
+    }
+    return keys;
+  }
+
+  turn(name) {  // yes, no, not sure, open again
+    if (!this.token) return;
+    this.$(".pl-questions").open = true;
+    const radios = this.$all(`input[name=pl-${name}]`);
+    const at = radios.findIndex((radio) => radio.checked);
+    radios.forEach((radio, index) => {
+      radio.checked = index === at + 1;
+      radio.dataset.was = radio.checked ? "on" : "";
+    });
+    this.saveDraft();
   }
 
   judge(verdict, strength) {

@@ -57,6 +57,30 @@ class GuidelineAcceptance(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+class Onboarding(Base):
+    """What is asked of evaluators before they judge. Append-only; the newest row counts.
+
+    Who asked for it is in the audit log.
+    """
+
+    __tablename__ = "onboarding"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    annotator_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
+    """Whom it is about; null where it is about everybody who has no row of their own."""
+    guidelines: Mapped[str] = mapped_column(String(16))
+    """``offered``, or ``required`` before a pair is shown."""
+    practice: Mapped[str] = mapped_column(String(16))
+    """``off``, ``offered``, or ``required`` before the first pair."""
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (
+        CheckConstraint("guidelines IN ('offered', 'required')", name="guidelines"),
+        CheckConstraint("practice IN ('off', 'offered', 'required')", name="practice"),
+        Index("ix_onboarding_whose", "annotator_id", "id"),
+    )
+
+
 class PracticeItem(Base):
     """A pair to practise on, with the answer and why."""
 

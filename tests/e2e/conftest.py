@@ -19,15 +19,18 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 
 @pytest.fixture(scope="module")  # while Playwright is up, no other test's event loop can run
 def chromium() -> Iterator[Any]:
+    if os.environ.get("CI"):
+        import playwright.sync_api  # missing in CI is a failure, not a skip
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     playwright.expect.set_options(timeout=30_000)  # machines that run these tests may be busy
     with playwright.sync_playwright() as started:
         own = Path(started.chromium.executable_path)
         path = shutil.which("chromium") or (str(own) if own.exists() else None)
         if path is None:
-            pytest.skip(
-                "no Chromium here: install Debian's chromium or `playwright install chromium`"
-            )
+            missing = "no Chromium here: install Debian's chromium or `playwright install chromium`"
+            if os.environ.get("CI"):
+                pytest.fail(missing)
+            pytest.skip(missing)
         browser = started.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()

@@ -97,6 +97,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("annotator_id", name=op.f("pk_password")),
     )
     op.create_table(
+        "onboarding",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("annotator_id", sa.Integer(), nullable=True),
+        sa.Column("guidelines", sa.String(length=16), nullable=False),
+        sa.Column("practice", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "guidelines IN ('offered', 'required')", name=op.f("ck_onboarding_guidelines")
+        ),
+        sa.CheckConstraint(
+            "practice IN ('off', 'offered', 'required')", name=op.f("ck_onboarding_practice")
+        ),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotator.id"], name=op.f("fk_onboarding_annotator_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_onboarding")),
+    )
+    op.create_index("ix_onboarding_whose", "onboarding", ["annotator_id", "id"], unique=False)
+    op.create_table(
         "practice_item",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -397,7 +416,7 @@ def upgrade() -> None:
         " SELECT comparison_id, annotator_id, id, flag, comment, created_at"
         " FROM judgment WHERE flag IS NOT NULL"
     )
-    for table in ("guideline", "guideline_acceptance", "adjudication"):
+    for table in ("guideline", "guideline_acceptance", "adjudication", "onboarding"):
         append_only(table)
     erasable("judgment", ("comment",), "erasure.annotator_id = OLD.annotator_id")
     erasable("audit_entry", ("actor", "subject", "detail"), "1 = 1")
