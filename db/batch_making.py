@@ -292,7 +292,7 @@ def _choose(session: Session, plan: BatchPlan) -> _Chosen:
 
 
 def _prompts(session: Session, plan: BatchPlan) -> list[int]:
-    query: Any = (
+    query = (
         select(Prompt.id, Prompt.tags)
         .where(Prompt.id.in_(select(Candidate.prompt_id).where(*_wanted(plan))))
         .order_by(Prompt.id)
@@ -303,7 +303,8 @@ def _prompts(session: Session, plan: BatchPlan) -> list[int]:
         query = query.where(Prompt.split == plan.split)
     if plan.journey is not None:
         query = query.where(Prompt.journey == plan.journey)
-    return [row[0] for row in session.execute(query) if plan.tag is None or plan.tag in row[1]]
+    found = session.execute(query).tuples()
+    return [prompt for prompt, tags in found if plan.tag is None or plan.tag in tags]
 
 
 def _wanted(plan: BatchPlan) -> list[Any]:
