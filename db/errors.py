@@ -48,3 +48,7 @@ class LeaseLost(Refused):
 
 class JobCancelled(Refused):
     """The job was cancelled while it ran; its worker stops and cleans up."""
+
+
+class IncumbentChanged(Refused):
+    """Another adapter answers by now than the one that the caller decided about."""
