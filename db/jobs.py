@@ -133,7 +133,7 @@ def beat(
 
 
 def hold(session: Session, job_id: int, worker: str, fence: int) -> Job:
-    """Lock a job, sure that it is this worker's by this claim, for a transaction that writes for it.
+    """Lock a job, sure that this worker holds it by this claim; for what writes on its behalf.
 
     Whoever took it over meanwhile has claimed it with a higher number.
 

@@ -1,6 +1,6 @@
 """The job queue, on both databases."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import filling
 import pytest
