@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import audit
-from db.errors import NotFound, Refused
+from db.errors import IncumbentChanged, NotFound, Refused
 from db.models import (
     Adapter,
     AdapterKind,
@@ -113,13 +113,30 @@ def incumbent(session: Session, persona: str) -> Adapter:
 
 
 def promote(
-    session: Session, persona: str, adapter_id: str, *, reason: str, actor: str
+    session: Session,
+    persona: str,
+    adapter_id: str,
+    *,
+    reason: str,
+    actor: str,
+    expected: str | None = None,
 ) -> AliasChange:
     """Make an adapter the one that answers for a persona.
 
+    Args:
+        session: The session.
+        persona: Slug.
+        adapter_id: The adapter.
+        reason: Why, for the record.
+        actor: Who.
+        expected: What must answer at this moment, looked at under the persona's lock; None where
+            it does not matter.
+
     Raises:
         NotFound: The adapter or the persona is not known.
-        Refused: The adapter belongs to another persona, is external, or answers already.
+        IncumbentChanged: Another adapter than ``expected`` answers.
+        Refused: The adapter belongs to another persona, is external or counterfactual, or answers
+            already.
     """
     chosen = adapter(session, adapter_id)
     _lock(session, persona)
@@ -127,10 +144,32 @@ def promote(
         raise Refused(f"{adapter_id} is known by name only, it cannot answer for {persona}")
     if chosen.persona_slug not in {None, persona}:
         raise Refused(f"adapter {adapter_id} belongs to {chosen.persona_slug}, not to {persona}")
+    without = excluded(session, chosen)
+    if without:
+        raise Refused(
+            f"{adapter_id} is counterfactual: it was trained without {', '.join(without)} to see"
+            " what would be; it never answers"
+        )
     last = _last_change(session, persona)
+    answers = None if last is None else last.adapter_id
+    if expected is not None and answers != expected:
+        raise IncumbentChanged(f"{answers or 'nothing'} answers for {persona} now, not {expected}")
     if last is not None and last.adapter_id == adapter_id:
         raise Refused(f"{adapter_id} answers for {persona} already")
     return _change(session, persona, adapter_id, last, reason, actor, "promote")
+
+
+def excluded(session: Session, one: Adapter) -> list[str]:
+    """Names of the annotators without whom a counterfactual adapter was trained; none of others."""
+    run = session.get(Run, one.run_id) if one.run_id is not None else None
+    told = run.excluded if run is not None and run.excluded else one.metrics.get("without")
+    ids = [int(each) for each in told or []]
+    names = dict(
+        session.execute(select(Annotator.id, Annotator.name).where(Annotator.id.in_(ids)))
+        .tuples()
+        .all()
+    )
+    return [names.get(each, f"annotator {each}") for each in ids]
 
 
 def rollback(session: Session, persona: str, *, actor: str) -> AliasChange:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, not_, or_, select, text
 from sqlalchemy.orm import Session
 
-from db import blocks
+from db import blocks, snapshots
 from db.errors import LedgerError
 from db.migrations.run import drift
 from db.models import (
@@ -21,6 +21,7 @@ from db.models import (
     Comparison,
     Judgment,
     Retraction,
+    Snapshot,
 )
 from db.session import ledger_url, readers, require_current, sqlite_file
 from db.settings import REPOSITORY, outputs_dir
@@ -76,6 +77,7 @@ def examine(url: str | None) -> list[Finding]:
         findings.extend(_seats(session))
         findings.extend(_judgments(session))
         findings.extend(_blocks(session))
+        findings.extend(_snapshots(session))
         findings.extend(_adapters(session))
     findings.extend(_modes(path))
     return findings
@@ -184,6 +186,19 @@ def _blocks(session: Session) -> Iterator[Finding]:
     if not wrong:
         last = blocks.last_sealed(session)
         yield Finding(True, f"the blocks of judgments up to {last} say what their rows say")
+
+
+def _snapshots(session: Session) -> Iterator[Finding]:
+    checked = 0
+    for taken in session.scalars(select(Snapshot).order_by(Snapshot.id)):
+        if not snapshots.stated(session, taken):
+            yield Finding(
+                False,
+                f"snapshot {taken.id} of {taken.persona_slug}: its judgments are not those of its"
+                " hash; restore a backup",
+            )
+        checked += 1
+    yield Finding(True, f"{checked} snapshots were compared with their hashes")
 
 
 def _adapters(session: Session) -> Iterator[Finding]:

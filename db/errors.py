@@ -52,3 +52,7 @@ class JobCancelled(Refused):
 
 class Paused(Refused):
     """No pair is handed to this person until an admin lets them go on."""
+
+
+class IncumbentChanged(Refused):
+    """Another adapter answers by now than the one that the caller decided about."""

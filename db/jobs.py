@@ -1,4 +1,8 @@
-"""The job queue: a page writes a row, one worker claims it, renews its lease, and ends it."""
+"""The job queue: a page writes a row, one worker claims it, renews its lease, and ends it.
+
+Every claim raises the job's fence. Who writes for a job says by which claim, so that a worker that
+slept through the end of its lease can write nothing more, even where the next one has its name.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -84,6 +88,7 @@ def claim_job(
     job.state = JobState.RUNNING
     job.worker = worker
     job.attempts += 1
+    job.fence += 1
     job.lease_expires_at = moment + lease
     job.started_at = job.started_at or moment
     session.flush()
@@ -95,6 +100,7 @@ def beat(
     job_id: int,
     worker: str,
     *,
+    fence: int | None = None,
     stage: str | None = None,
     progress: float | None = None,
     lease: timedelta = LEASE,
@@ -106,6 +112,7 @@ def beat(
         session: The session.
         job_id: The job.
         worker: Who claimed it.
+        fence: The job's number at that claim; None only asks for the name.
         stage: What it does now, in words.
         progress: Share done, 0 to 1.
         lease: How long from now.
@@ -115,7 +122,7 @@ def beat(
         JobCancelled: Somebody cancelled it: stop and clean up.
         LeaseLost: Another worker has it, or it ended.
     """
-    job = _mine(session, job_id, worker)
+    job = _mine(session, job_id, worker, fence)
     job.lease_expires_at = now_or(now) + lease
     if stage is not None:
         job.stage = stage[:64]
@@ -125,8 +132,26 @@ def beat(
     return job
 
 
+def hold(session: Session, job_id: int, worker: str, fence: int) -> Job:
+    """Lock a job, sure that this worker holds it by this claim; for what writes on its behalf.
+
+    Whoever took it over meanwhile has claimed it with a higher number.
+
+    Raises:
+        JobCancelled: Somebody cancelled it.
+        LeaseLost: It was claimed anew, or it ended; nothing may be written for it.
+    """
+    return _mine(session, job_id, worker, fence)
+
+
 def finish(
-    session: Session, job_id: int, worker: str, *, message: str = "", now: datetime | None = None
+    session: Session,
+    job_id: int,
+    worker: str,
+    *,
+    fence: int | None = None,
+    message: str = "",
+    now: datetime | None = None,
 ) -> Job:
     """End a job well.
 
@@ -134,13 +159,19 @@ def finish(
         JobCancelled: Somebody cancelled it meanwhile.
         LeaseLost: Another worker has it, or it ended.
     """
-    job = _mine(session, job_id, worker)
+    job = _mine(session, job_id, worker, fence)
     job.progress = 1.0
     return _end(session, job, JobState.DONE, message, now_or(now))
 
 
 def fail(
-    session: Session, job_id: int, worker: str, message: str, *, now: datetime | None = None
+    session: Session,
+    job_id: int,
+    worker: str,
+    message: str,
+    *,
+    fence: int | None = None,
+    now: datetime | None = None,
 ) -> Job:
     """End a job with the reason in one line.
 
@@ -148,7 +179,8 @@ def fail(
         JobCancelled: Somebody cancelled it meanwhile.
         LeaseLost: Another worker has it, or it ended.
     """
-    return _end(session, _mine(session, job_id, worker), JobState.FAILED, message, now_or(now))
+    job = _mine(session, job_id, worker, fence)
+    return _end(session, job, JobState.FAILED, message, now_or(now))
 
 
 def cancel(session: Session, job_id: int, *, now: datetime | None = None) -> Job:
@@ -188,13 +220,17 @@ def jobs(
     return list(session.scalars(query))
 
 
-def _mine(session: Session, job_id: int, worker: str) -> Job:
+def _mine(session: Session, job_id: int, worker: str, fence: int | None) -> Job:
     job = _locked(session, job_id)
     if job.state is JobState.CANCELLED:
         raise JobCancelled(f"job {job_id} was cancelled")
     if job.state is not JobState.RUNNING or job.worker != worker:
         holder = f"with {job.worker}" if job.state is JobState.RUNNING else job.state.value
         raise LeaseLost(f"job {job_id} is {holder} now, not with {worker}")
+    if fence is not None and job.fence != fence:
+        raise LeaseLost(
+            f"job {job_id} was claimed anew by {worker} (claim {job.fence}, this was {fence})"
+        )
     return job
 
 

@@ -1,8 +1,9 @@
 """Snapshots: the immutable, hashed set of judgments that one run trains on."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,14 @@ from db.models import (
     SnapshotJudgment,
     Verdict,
 )
-from db.prompts import canonical_json
+from db.snapshot_lines import lines, members, stated, to_jsonl
+
+__all__ = ["eligible", "less", "members", "rows", "rows_of", "stated", "take", "to_jsonl"]
+
+GOLD = "gold"
+"""Purpose of batches whose answers are known; they test annotators and train nothing."""
+HELDOUT = "heldout"
+"""Split of the prompts that blind comparisons ask."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class SnapshotRow:
         tokens_b: Token ids of B.
         logprobs_a: Natural log-probabilities of A's tokens under its own sampler, shape (n,).
         logprobs_b: Those of B.
+        created_at: When it was made (UTC).
     """
 
     judgment_id: int
@@ -72,6 +81,7 @@ class SnapshotRow:
     tokens_b: NDArray[np.int32] | None
     logprobs_a: NDArray[np.float32] | None
     logprobs_b: NDArray[np.float32] | None
+    created_at: datetime
 
 
 def take(
@@ -80,26 +90,66 @@ def take(
     *,
     include_simulated: bool = False,
     comparisons_of: Sequence[int] | None = None,
+    without: Collection[int] = (),
 ) -> Snapshot:
     """Freeze the standing judgments of a persona; the same set gives the same row.
 
-    Judgments of blind comparisons are left out: what decides on an adapter never trains one. So
-    are gold batches and pairs whose texts are not known.
+    Left out are judgments of blind comparisons and of any prompt of their split (what decides on an
+    adapter never trains one), of gold batches, and of pairs whose texts are not known.
 
     Args:
         session: The session.
         persona: Slug.
         include_simulated: Whether judgments by annotators that are no people count too.
         comparisons_of: Only of these batches (ids).
+        without: Annotators (ids) whose judgments are left out.
 
     Raises:
         Refused: There is no such judgment; the message says how many were left out and why.
     """
+    found = eligible(session, persona, comparisons_of=comparisons_of)
+    people = [one for one in found if include_simulated or one[1] is AnnotatorKind.HUMAN]
+    left = f"; {len(found)} simulated or automatic ones were left out" if found else ""
+    return _freeze(session, persona, [id_ for id_, _, who in people if who not in without], left)
+
+
+def less(session: Session, snapshot_id: int, without: Collection[int]) -> Snapshot:
+    """A snapshot without some annotators' judgments, whatever became of them since.
+
+    Args:
+        session: The session.
+        snapshot_id: The snapshot to start from; it stays as it is.
+        without: Annotators (ids).
+
+    Raises:
+        NotFound: There is no such snapshot.
+        Refused: They made none of its judgments, or all of them.
+    """
+    taken = session.get(Snapshot, snapshot_id)
+    if taken is None:
+        raise NotFound(f"there is no snapshot {snapshot_id}")
+    members = session.execute(
+        select(Judgment.id, Judgment.annotator_id)
+        .join(SnapshotJudgment, SnapshotJudgment.judgment_id == Judgment.id)
+        .where(SnapshotJudgment.snapshot_id == snapshot_id)
+        .order_by(Judgment.id)
+    ).all()
+    kept = [id_ for id_, who in members if who not in without]
+    if len(kept) == len(members):
+        raise Refused(f"they made none of the {len(members)} judgments of snapshot {snapshot_id}")
+    return _freeze(session, taken.persona_slug, kept, f"; snapshot {snapshot_id} has only theirs")
+
+
+def eligible(
+    session: Session, persona: str, *, comparisons_of: Sequence[int] | None = None
+) -> list[tuple[int, AnnotatorKind, int]]:
+    """Id, annotator's kind and annotator of every standing judgment that may train, by id."""
     candidate_a, candidate_b = aliased(Candidate), aliased(Candidate)
     query = (
-        select(Judgment, Annotator.kind)
+        select(Judgment.id, Annotator.kind, Judgment.annotator_id)
         .join(Comparison, Comparison.id == Judgment.comparison_id)
         .join(Batch, Batch.id == Comparison.batch_id)
+        .join(Prompt, Prompt.id == Comparison.prompt_id)
         .join(Annotator, Annotator.id == Judgment.annotator_id)
         .join(candidate_a, candidate_a.id == Comparison.candidate_a_id)
         .join(candidate_b, candidate_b.id == Comparison.candidate_b_id)
@@ -110,41 +160,38 @@ def take(
             candidate_a.text != "",
             candidate_b.text != "",
             Batch.kind != BatchKind.BLIND,
-            Batch.purpose != "gold",
+            Batch.purpose != GOLD,
+            Prompt.split != HELDOUT,
         )
         .order_by(Judgment.id)
     )
     if comparisons_of is not None:
         query = query.where(Batch.id.in_(list(comparisons_of)))
-    found = [row.tuple() for row in session.execute(query)]
-    rows = [row for row in found if include_simulated or row[1] is AnnotatorKind.HUMAN]
-    if not rows:
-        left = f"; {len(found)} simulated or automatic ones were left out" if found else ""
+    return [row.tuple() for row in session.execute(query)]
+
+
+def _freeze(session: Session, persona: str, ids: Sequence[int], left: str) -> Snapshot:
+    """The snapshot of just these judgments, made or found."""
+    if not ids:
         raise Refused(f"there is no standing judgment of {persona} to train on{left}")
-    digest = hashlib.sha256()
-    texts = _texts(session, {judgment.comparison_id for judgment, _ in rows})
-    for judgment, _ in rows:
-        line = [judgment.id, judgment.verdict.value, judgment.strength, judgment.weight]
-        digest.update(
-            (canonical_json([*line, *texts[judgment.comparison_id]]) + "\n").encode(
-                "utf-8", "surrogatepass"
-            )
-        )
-    sha256 = digest.hexdigest()
-    same = session.scalar(select(Snapshot).where(Snapshot.sha256 == sha256))
+    sha256, simulated = hashlib.sha256(), 0
+    for line, kind in lines(session, ids):
+        sha256.update(line)
+        simulated += kind is not AnnotatorKind.HUMAN
+    same = session.scalar(select(Snapshot).where(Snapshot.sha256 == sha256.hexdigest()))
     if same is not None:
         return same
     made = Snapshot(
         persona_slug=persona,
-        sha256=sha256,
-        n_judgments=len(rows),
-        n_simulated=sum(kind is not AnnotatorKind.HUMAN for _, kind in rows),
+        sha256=sha256.hexdigest(),
+        n_judgments=len(ids),
+        n_simulated=simulated,
     )
     session.add(made)
     session.flush()
     session.execute(
         insert(SnapshotJudgment),
-        [{"snapshot_id": made.id, "judgment_id": judgment.id} for judgment, _ in rows],
+        [{"snapshot_id": made.id, "judgment_id": each} for each in ids],
     )
     return made
 
@@ -157,16 +204,24 @@ def rows(session: Session, snapshot_id: int) -> list[SnapshotRow]:
     """
     if session.get(Snapshot, snapshot_id) is None:
         raise NotFound(f"there is no snapshot {snapshot_id}")
+    return rows_of(session, members(session, snapshot_id))
+
+
+def rows_of(session: Session, ids: Sequence[int]) -> list[SnapshotRow]:
+    """Judgments with all that training needs of them, by id; as `rows` gives a snapshot's.
+
+    Args:
+        session: The session.
+        ids: Of judgments, ascending.
+    """
     candidate_a, candidate_b = aliased(Candidate), aliased(Candidate)
     query = (
         select(Judgment, Annotator.kind, Prompt, candidate_a, candidate_b)
-        .join(SnapshotJudgment, SnapshotJudgment.judgment_id == Judgment.id)
         .join(Comparison, Comparison.id == Judgment.comparison_id)
         .join(Annotator, Annotator.id == Judgment.annotator_id)
         .join(Prompt, Prompt.id == Comparison.prompt_id)
         .join(candidate_a, candidate_a.id == Comparison.candidate_a_id)
         .join(candidate_b, candidate_b.id == Comparison.candidate_b_id)
-        .where(SnapshotJudgment.snapshot_id == snapshot_id)
         .order_by(Judgment.id)
     )
     return [
@@ -189,25 +244,10 @@ def rows(session: Session, snapshot_id: int) -> list[SnapshotRow]:
             tokens_b=token_ids(other),
             logprobs_a=token_logprobs(one),
             logprobs_b=token_logprobs(other),
+            created_at=judgment.created_at,
         )
-        for judgment, kind, prompt, one, other in session.execute(query).tuples()
+        for start in range(0, len(ids), 500)
+        for judgment, kind, prompt, one, other in session.execute(
+            query.where(Judgment.id.in_(ids[start : start + 500]))
+        ).tuples()
     ]
-
-
-def _texts(session: Session, wanted: set[int]) -> dict[int, tuple[str, str, str]]:
-    """Prompt hash and both texts of comparisons."""
-    candidate_a, candidate_b = aliased(Candidate), aliased(Candidate)
-    query = (
-        select(Comparison.id, Prompt.sha256, candidate_a.text, candidate_b.text)
-        .join(Prompt, Prompt.id == Comparison.prompt_id)
-        .join(candidate_a, candidate_a.id == Comparison.candidate_a_id)
-        .join(candidate_b, candidate_b.id == Comparison.candidate_b_id)
-    )
-    found: dict[int, tuple[str, str, str]] = {}
-    ids = sorted(wanted)
-    for start in range(0, len(ids), 500):
-        for id_, prompt, one, other in session.execute(
-            query.where(Comparison.id.in_(ids[start : start + 500]))
-        ):
-            found[id_] = (prompt, one, other)
-    return found

@@ -17,7 +17,8 @@ from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.dpo_loss import loss_of
 from training.errors import RunLost
 from training.evaluation.pair_accuracy import PairAccuracy, implicit_accuracy
-from training.runs import Checkpoint, RunFolder, digest
+from training.runs import RunFolder, digest
+from training.saving import clear_intent, save_checkpoint
 from training.schedules import batch_of, rate, stream_of
 from training.service import Service
 
@@ -97,6 +98,7 @@ def train_dpo(
     """
     steps, batch = planned_steps(len(data.training), config), planned_batch(data.training, config)
     checkpoint = run.begin(identity_of(service, data, config, reference))
+    clear_intent(service, run)
     progress("reference", 0.0)
     resumed = None if checkpoint is None else service.resumed(checkpoint.path)
     if checkpoint is not None and resumed is None:
@@ -117,10 +119,7 @@ def train_dpo(
         while pending and (saving or len(pending) > 1):
             run.log(pending.popleft().received(service))
         if saving:
-            saved = service.wait(client.save_state(f"step-{step + 1:06d}"))
-            before, checkpoint = checkpoint, Checkpoint(step + 1, saved.path)
-            run.put_checkpoint(checkpoint.step, checkpoint.path)
-            service.forget(before.path if before else None)
+            checkpoint = save_checkpoint(service, client, run, step + 1, checkpoint)
     progress("measuring", 1.0)
     return DPOResult(client, _final_metrics(service, client, data, held_to, config, run, steps))
 

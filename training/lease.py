@@ -53,9 +53,23 @@ class Lease:
     """Keeps one job's lease while it runs, and stops the job when it should stop."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], job_id: int, worker: str, stop: threading.Event
+        self,
+        sessions: sessionmaker[Session],
+        job_id: int,
+        worker: str,
+        stop: threading.Event,
+        fence: int | None = None,
     ):
-        """Nothing beats before the context is entered."""
+        """Nothing beats before the context is entered.
+
+        Args:
+            sessions: of the ledger.
+            job_id: the job.
+            worker: who claimed it.
+            stop: set where the worker is to stop.
+            fence: the job's number at this claim; None asks for the worker's name only.
+        """
+        self._fence = fence
         self._sessions, self._job_id, self._worker = sessions, job_id, worker
         self._stop = stop
         self._told = ("", 0.0)
@@ -94,18 +108,37 @@ class Lease:
         if stage != said_stage or (share != said_share and time.monotonic() - at > 1.0):
             self._beat()
 
+    def hold(self, session: Session) -> None:
+        """Lock the job in a transaction that writes for it.
+
+        Raises:
+            JobCancelled: somebody cancelled it.
+            LeaseLost: another claim has it; nothing may be written.
+        """
+        if self._fence is not None:
+            jobs.hold(session, self._job_id, self._worker, self._fence)
+
     def give_back(self) -> None:
         """Let another worker take the job up at once."""
         with self._sessions.begin() as session:
             job = session.get(Job, self._job_id)
-            if job is not None and job.state is JobState.RUNNING and job.worker == self._worker:
+            if job is None or job.state is not JobState.RUNNING or job.worker != self._worker:
+                return
+            if self._fence in {None, job.fence}:
                 job.lease_expires_at = utcnow() - timedelta(days=1)
 
     def _beat(self) -> None:
         stage, share = self._told
         try:
             with self._sessions.begin() as session:
-                jobs.beat(session, self._job_id, self._worker, stage=stage or None, progress=share)
+                jobs.beat(
+                    session,
+                    self._job_id,
+                    self._worker,
+                    fence=self._fence,
+                    stage=stage or None,
+                    progress=share,
+                )
             self._said = (stage, share, time.monotonic())
         except (JobCancelled, LeaseLost) as error:
             self._lost = error

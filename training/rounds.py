@@ -5,13 +5,13 @@ Knows the ledger. Does not know models or services.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import adapters, batches, rounds
+from db import adapters, batches, rounds, snapshots
 from db.clock import utcnow
 from db.errors import Refused
 from db.models import (
@@ -26,6 +26,7 @@ from db.models import (
     Comparison,
     JobState,
     Judgment,
+    Prompt,
     Retraction,
     Round,
     RoundState,
@@ -138,19 +139,30 @@ def trained_judgments(session: Session, adapter: Adapter) -> set[int]:
     return found
 
 
-def left_out(session: Session, snapshot: Snapshot, before: datetime) -> dict[str, int]:
+def left_out(
+    session: Session, snapshot: Snapshot, before: datetime, without: Collection[int] = ()
+) -> dict[str, int]:
     """What people and others said of the persona and a snapshot has not, by reason.
 
     Args:
         session: the session.
         snapshot: the judgments that were frozen.
         before: what came later was not left out, it came too late.
+        without: annotators (ids) who were left out on purpose.
     """
     inside = select(SnapshotJudgment.judgment_id).where(SnapshotJudgment.snapshot_id == snapshot.id)
     told = session.execute(
-        select(Batch.kind, Retraction.judgment_id, Annotator.kind)
+        select(
+            Batch.kind,
+            Batch.purpose,
+            Prompt.split,
+            Retraction.judgment_id,
+            Annotator.kind,
+            Annotator.id,
+        )
         .select_from(Judgment)
         .join(Comparison, Comparison.id == Judgment.comparison_id)
+        .join(Prompt, Prompt.id == Comparison.prompt_id)
         .join(Batch, Batch.id == Comparison.batch_id)
         .join(Annotator, Annotator.id == Judgment.annotator_id)
         .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
@@ -160,7 +172,7 @@ def left_out(session: Session, snapshot: Snapshot, before: datetime) -> dict[str
             Judgment.id.not_in(inside),
         )
     )
-    found = Counter(_why_left_out(*row) for row in told.tuples())
+    found = Counter(_why_left_out(*row[:-1], row[-1] in without) for row in told.tuples())
     found["skipped"] = (
         session.scalar(
             select(func.count())
@@ -179,11 +191,24 @@ def left_out(session: Session, snapshot: Snapshot, before: datetime) -> dict[str
     return {reason: count for reason, count in sorted(found.items()) if count}
 
 
-def _why_left_out(batch: BatchKind, retracted: int | None, annotator: AnnotatorKind) -> str:
+def _why_left_out(
+    batch: BatchKind,
+    purpose: str,
+    split: str,
+    retracted: int | None,
+    annotator: AnnotatorKind,
+    unwanted: bool,
+) -> str:
     if batch is BatchKind.BLIND:
         return "in blind comparisons"
     if retracted is not None:
         return "revised or undone"
+    if purpose == snapshots.GOLD:
+        return "gold"
+    if split == snapshots.HELDOUT:
+        return "on prompts of blind comparisons"
+    if unwanted:
+        return "by annotators left out on purpose"
     return "by no person" if annotator is not AnnotatorKind.HUMAN else "of unknown texts"
 
 

@@ -2,7 +2,8 @@
 
 Knows files. Does not know what is trained. ``run.json`` holds what makes the run what it is and
 never changes; ``checkpoint.json`` names the last saved state, written only after the service has
-it; ``metrics.jsonl`` has one line a step and is cut back to the checkpoint on resuming.
+it (training/saving.py writes the intent before); ``metrics.jsonl`` has one line a step and is cut
+back to the checkpoint on resuming.
 """
 
 import hashlib
@@ -126,6 +127,10 @@ class RunFolder:
         """Write a JSON file of the folder, whole or not at all."""
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str)
         write_atomically(self.path / name, text + "\n")
+
+    def remove(self, name: str) -> None:
+        """Delete a file of the folder, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to the metrics."""

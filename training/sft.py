@@ -18,7 +18,8 @@ from training.datums import Encoder, TokenSequence, persona_rows, spread
 from training.errors import ConfigRefused, TooLittleData
 from training.exporting import export_adapter, made_already
 from training.personas import Persona
-from training.runs import Checkpoint, RunFolder, digest
+from training.runs import RunFolder, digest
+from training.saving import clear_intent, save_checkpoint
 from training.schedules import SCHEDULES, batch_of, rate
 from training.service import Service
 
@@ -133,6 +134,7 @@ def train_sft(
     if made is not None:
         return made
     checkpoint = run.begin(identity)
+    clear_intent(service, run)
     client = None if checkpoint is None else service.resumed(checkpoint.path)
     if client is None:
         run.restart()
@@ -144,10 +146,9 @@ def train_sft(
         last = _step(service, client, sequences, config, step)
         run.log(last)
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            saved = service.wait(client.save_state(f"{out.name}-step-{step + 1}"))
-            before, checkpoint = checkpoint, Checkpoint(step + 1, saved.path)
-            run.put_checkpoint(checkpoint.step, checkpoint.path)
-            service.forget(before.path if before else None)
+            checkpoint = save_checkpoint(
+                service, client, run, step + 1, checkpoint, prefix=f"{out.name}-"
+            )
     progress("exporting", 1.0)
     card = export_adapter(
         service,

@@ -153,7 +153,7 @@ class Snapshot(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     persona_slug: Mapped[str] = mapped_column(ForeignKey("persona.slug"))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    """Of the sorted judgment ids with their verdicts, strengths and texts."""
+    """Of ``db.snapshots.to_jsonl``; where an earlier version took it, of a shorter form."""
     n_judgments: Mapped[int]
     n_simulated: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import adapters, judgments, rounds, snapshots
 from db.candidates import nearly_same, put_candidate, token_ids, token_logprobs
-from db.errors import NotFound, Refused
+from db.errors import IncumbentChanged, NotFound, Refused
 from db.models import Candidate, JobKind, Run
 
 Make = sessionmaker[Session]
@@ -189,3 +189,39 @@ def test_tokens_and_logprobs_come_back_as_they_went_in(make: Make) -> None:
 def test_texts_that_differ_too_little_are_nearly_the_same(a: str, b: str, same: bool) -> None:
     assert nearly_same(a, b) is same
     assert nearly_same(b, a) is same
+
+
+def test_a_promotion_that_expects_another_incumbent_changes_nothing(make: Make) -> None:
+    with make.begin() as session:
+        filling.persona(session)
+        with pytest.raises(IncumbentChanged, match=f"{PERSONA}-old answers for {PERSONA} now"):
+            adapters.promote(
+                session, PERSONA, f"{PERSONA}-new", reason="won", actor="gate", expected="other"
+            )
+        assert adapters.incumbent(session, PERSONA).id == f"{PERSONA}-old"
+        adapters.promote(
+            session,
+            PERSONA,
+            f"{PERSONA}-new",
+            reason="won",
+            actor="gate",
+            expected=f"{PERSONA}-old",
+        )
+        assert adapters.incumbent(session, PERSONA).id == f"{PERSONA}-new"
+
+
+def test_an_adapter_trained_without_somebody_on_purpose_never_answers(make: Make) -> None:
+    with make.begin() as session:
+        filling.persona(session)
+        ann = filling.somebody(session).id
+        run = Run(kind=JobKind.RETRAIN, persona_slug=PERSONA, excluded=[ann])
+        session.add(run)
+        session.flush()
+        adapters.put_adapter(session, id="if", kind="dpo", persona=PERSONA, run_id=run.id)
+        adapters.put_adapter(
+            session, id="copied", kind="dpo", persona=PERSONA, metrics={"without": [ann, 99]}
+        )
+        for name, who in (("if", "without ann to"), ("copied", "without ann, annotator 99")):
+            with pytest.raises(Refused, match=who):
+                adapters.promote(session, PERSONA, name, reason="", actor="operator")
+        assert adapters.incumbent(session, PERSONA).id == f"{PERSONA}-old"

@@ -1,6 +1,6 @@
 """The job queue, on both databases."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import filling
 import pytest
@@ -81,3 +81,26 @@ def test_a_cancelled_job_tells_its_worker(make: Make, job: int) -> None:
             jobs.cancel(session, 99)
         assert [each.id for each in jobs.jobs(session)] == [job]
         assert jobs.jobs(session, live=True) == []
+
+
+def test_every_claim_raises_the_fence_and_an_old_claim_writes_nothing(make: Make) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with make.begin() as session:
+        filling.persona(session)
+        job = jobs.enqueue(session, "generate", persona=filling.PERSONA).id
+        first = jobs.claim_job(session, "w", now=now)
+        assert first is not None and first.fence == 1
+        jobs.hold(session, job, "w", 1)
+        again = jobs.claim_job(session, "w", now=now + timedelta(minutes=3))
+        assert again is not None and (again.id, again.fence) == (job, 2)
+    with make.begin() as session:
+        for old in (
+            lambda: jobs.beat(session, job, "w", fence=1),
+            lambda: jobs.finish(session, job, "w", fence=1),
+            lambda: jobs.fail(session, job, "w", "why", fence=1),
+            lambda: jobs.hold(session, job, "w", 1),
+        ):
+            with pytest.raises(LeaseLost, match="claimed anew by w"):
+                old()
+        assert jobs.hold(session, job, "w", 2).state == "running"
+        jobs.finish(session, job, "w", fence=2, message="made")
