@@ -171,7 +171,7 @@ def _nested(line: Line) -> Record:
             raise line.refuse(where, "must be a list of answers with value and user_id")
         record.responses[question] = [
             (each["value"], str(each.get("user_id") or "unknown"), each.get("status"))
-            for each in members
+            for each in cast("list[dict[str, Any]]", members)
         ]
     for question, given in suggestions.items():
         inside = _object(line, f"suggestions.{question}", given)
@@ -282,7 +282,7 @@ def _preferred(value: Any, chosen: Chosen) -> Answer | None:
         side = verdict_of(str(ranked.get("value")), chosen.a, chosen.b)
         if side is not None:
             rank = ranked.get("rank")
-            places[side[0]] = float(rank) if _is_number(rank) else float(number)
+            places[side[0]] = cast("float", rank) if _is_number(rank) else float(number)
     if not {Verdict.A, Verdict.B} <= set(places):
         return None
     if places[Verdict.A] == places[Verdict.B]:

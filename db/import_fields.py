@@ -135,12 +135,15 @@ def prompt_fields(
     value = data.get(chosen.prompt) if chosen.prompt else None
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         try:
-            value = cast("Any", json.loads(value))
+            value = json.loads(value)
         except ValueError:
             return {"prompt": value}  # text that only looks like a conversation
     if isinstance(value, list):
-        turns = cast("list[Any]", value)
-        if not all(isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns):
+        turns = cast("list[dict[str, Any]]", value)
+        if not all(
+            isinstance(cast("Any", turn), dict) and {"role", "content"} <= set(turn)
+            for turn in turns
+        ):
             raise line.refuse(
                 f"{prefix}{chosen.prompt}", "must be text, or turns with role and content"
             )

@@ -112,7 +112,10 @@ def _data(line: Line) -> tuple[Mapping[str, Any], str]:
 def _is_control(value: Any) -> bool:
     """Whether a flat column holds an answer, not a part of the task."""
     parsed = _parsed(value)
-    return isinstance(parsed, list) and bool(parsed) and _selected(parsed[0]) is not None
+    if not isinstance(parsed, list):
+        return False
+    members = cast("list[Any]", parsed)
+    return bool(members) and _selected(members[0]) is not None
 
 
 def _annotations(line: Line, chosen: Chosen, told: Told, rows: Rows) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ Knows neither rows nor tables.
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TypeVar
@@ -37,7 +37,7 @@ class Problems:
         self.count = 0
 
     @contextmanager
-    def caught(self) -> Iterator[None]:
+    def caught(self) -> Generator[None]:
         """Around the work on one row.
 
         Raises:
