@@ -15,6 +15,7 @@ from annotate_app import charts
 from annotate_app.frames import Frame
 from annotate_app.style import PERSONA_COLOURS, page
 from annotate_app.words import ago, many, plain, say
+from db.writing import neutralise
 
 
 def code(text: object) -> str:
@@ -139,12 +140,7 @@ def downloads(table: Frame, name: str) -> None:
 @st.cache_data(ttl=300.0, max_entries=128, show_spinner=False)
 def to_csv(table: Frame) -> str:
     """CSV whose texts no spreadsheet takes for a formula."""
-    safe = table.map(
-        lambda value: (
-            "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
-        )
-    )
-    return safe.to_csv(index=False)
+    return table.map(neutralise).to_csv(index=False)
 
 
 @st.cache_data(ttl=300.0, max_entries=128, show_spinner=False)

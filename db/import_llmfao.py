@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 
 from db.errors import ImportRefused
-from db.files import Line, read_lines
+from db.files import read_lines
 from db.import_rows import Judged, Pair, Side, derived_token, placeholder
+from db.lines import Line
 from db.models import AnnotatorKind, BatchKind, Verdict
 from db.prompts import messages_sha256
 

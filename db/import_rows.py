@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from db.errors import ImportRefused, Refused
-from db.files import Line
 from db.labeling import ANSWERS
+from db.lines import Line
 from db.models import AdapterKind, AnnotatorKind, BatchKind, Verdict
 from db.prompts import canonical_json, check_messages, messages_sha256
 

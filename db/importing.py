@@ -4,7 +4,8 @@ What the ledger has already is left alone, so that the same file can be imported
 transaction is what makes a refused file leave no trace. What rows mean: ``db.import_rows``.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import func, select, text
@@ -14,10 +15,10 @@ from db import blocks
 from db.batches import SWAPPED
 from db.clock import utcnow
 from db.errors import ImportRefused, Refused
-from db.files import read_lines
+from db.import_options import Told
 from db.import_pairs import Pairs
-from db.import_reading import read_judgments, read_pairs
-from db.import_rows import Judged
+from db.import_reading import read_judgments, read_pairs, read_prompts
+from db.import_rows import Judged, Pair
 from db.models import (
     Annotator,
     AnnotatorKind,
@@ -51,6 +52,7 @@ class Imported:
         completed: Comparisons whose texts were unknown until now.
         hidden: Comparisons that are never shown, because a text is empty.
         batches: The batches that hold them.
+        left_out: Answers of another tool's export that were not taken, by why.
     """
 
     rows: int
@@ -59,35 +61,46 @@ class Imported:
     completed: int = 0
     hidden: int = 0
     batches: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def import_prompts(session: Session, path: Path, *, split: str | None = None) -> Imported:
+def _has_answer(pair: Pair) -> None:
+    if pair.gold is None:
+        raise pair.refuse("gold", "is missing; each pair of a gold batch has its answer")
+
+
+def import_prompts(
+    session: Session, path: Path, *, split: str | None = None, told: Told | None = None
+) -> Imported:
     """Take prompts: rows with ``prompt`` (text) or ``messages`` and what describes them.
 
     Args:
         session: The session.
         path: The file.
         split: ``loop`` or ``heldout`` for rows that do not say; loop by default.
+        told: What else was said about the file.
 
     Raises:
         ImportRefused: A row is malformed; the message names file, line and field.
     """
-    lines = read_lines(path)
+    told = told or Told()
+    lines = read_prompts(path, told)
     _alone(session)
     before = _count(session)
-    for line in lines:
-        row = dict(line.row)
-        row["messages"] = line.json("messages")
-        row["tags"] = line.json("tags")
-        row["split"] = line.text("split", split or "loop")
-        row["prompt"] = line.optional("prompt")
-        for name, most in DESCRIBED.items():
-            row[name] = line.optional(name, most)
-        try:
-            put_prompt_row(session, row, source=f"import {path.name}"[:120])
-        except Refused as error:
-            field, _, what = str(error).removeprefix("field ").partition(": ")
-            raise line.refuse(field, what) from None
+    for line in told.progress.over(lines, "storing"):
+        with told.problems.caught():
+            row = dict(line.row)
+            row["messages"] = line.json("messages")
+            row["tags"] = line.json("tags")
+            row["split"] = line.text("split", split or "loop")
+            row["prompt"] = line.optional("prompt")
+            for name, most in DESCRIBED.items():
+                row[name] = line.optional(name, most)
+            try:
+                put_prompt_row(session, row, source=f"import {path.name}"[:120])
+            except Refused as error:
+                field, _, what = str(error).removeprefix("field ").partition(": ")
+                raise line.refuse(field, what) from None
     added = _count(session) - before
     return Imported(len(lines), added, len(lines) - added)
 
@@ -101,6 +114,7 @@ def import_comparisons(
     persona: str | None = None,
     names: Path | None = None,
     purpose: str = "work",
+    told: Told | None = None,
 ) -> Imported:
     """Take pairs with texts, to be shown on the label page.
 
@@ -113,20 +127,23 @@ def import_comparisons(
         names: For LLMFAO's pairs: a file of its judgments, which has the models' names.
         purpose: ``gold`` where every row has a known answer and the pairs are to be mixed into
             other batches; an existing batch keeps its own.
+        told: What else was said about the file.
 
     Raises:
         ImportRefused: A row is malformed; the message names file, line and field.
     """
-    pairs = read_pairs(path, batch=batch, persona=persona, names=names)
+    told = replace(told or Told(), batch=batch or "")
+    pairs = read_pairs(path, told, persona=persona, names=names)
     if purpose != "work":
         for pair in pairs:
-            if pair.gold is None:
-                raise pair.refuse("gold", "is missing; each pair of a gold batch has its answer")
+            with told.problems.caught():
+                _has_answer(pair)
         pairs = [replace(pair, purpose=purpose) for pair in pairs]
     _alone(session)
     store = Pairs(session, pairs, overlap=overlap, shown=True)
-    for pair in pairs:
-        store.comparison(pair)
+    for pair in told.progress.over(pairs, "storing"):
+        with told.problems.caught():
+            store.comparison(pair)
     blocks.refresh(session, store.told)
     return Imported(
         rows=len(pairs),
@@ -145,6 +162,7 @@ def import_judgments(
     batch: str | None = None,
     annotator: str | None = None,
     kind: AnnotatorKind | None = None,
+    told: Told | None = None,
 ) -> Imported:
     """Take judgments, with or without the texts of their pairs.
 
@@ -157,16 +175,22 @@ def import_judgments(
         batch: The batch for rows that name none; by default the file's name, or ``llmfao``.
         annotator: Who judged, for rows that do not say.
         kind: What that is, for rows that do not say; a person by default.
+        told: What else was said about the file.
 
     Raises:
         ImportRefused: A row is malformed; the message names file, line and field.
     """
-    judged = read_judgments(path, batch=batch, annotator=annotator, kind=kind)
+    told = replace(told or Told(), batch=batch or "")
+    read = read_judgments(path, told, annotator=annotator, kind=kind)
+    judged = read.judged
     _alone(session)
     known = _known_tokens(session, [each.token for each in judged])
     fresh = _unique([each for each in judged if each.token not in known])
     store = Pairs(session, [each.pair for each in fresh], overlap=None, shown=False)
-    placed = [(each, *store.comparison(each.pair)) for each in fresh]
+    placed: list[tuple[Judged, Comparison, bool]] = []
+    for each in told.progress.over(fresh, "storing"):
+        with told.problems.caught():
+            placed.append((each, *store.comparison(each.pair)))
     _add_judgments(session, placed, _annotators(session, fresh))
     for name in store.made_batches:
         if store.batches[name].kind != "imported":
@@ -174,11 +198,12 @@ def import_judgments(
     session.flush()
     blocks.refresh(session, store.told)
     return Imported(
-        rows=len(judged),
+        rows=read.rows,
         added=len(fresh),
         known=len(judged) - len(fresh),
         completed=store.completed,
         batches=tuple(store.batches) or _batches_of(session, judged),
+        left_out=read.left_out,
     )
 
 

@@ -1,6 +1,7 @@
 """The commands that take files in and write files out. Parses options and prints."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.command_options import actor, database_option
-from db.errors import LedgerError
+from db.errors import ImportRefused, LedgerError
+from db.import_options import TOOLS, Problems, Told, to_terminal, told_fields
 from db.models import AnnotatorKind
 from db.session import readers, require_current, sessions, upgrade
 
 Command = Callable[..., None]
 IN_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-FILE_HELP = "FILE is JSONL, CSV or Parquet by its name, each also with .gz."
+FILE_HELP = "FILE is JSONL, JSON, CSV or Parquet by its name, each also with .gz."
+PROBLEMS_SHOWN = 10
 
 
 @click.group("import")
@@ -24,6 +27,29 @@ def import_() -> None:
 
     The same file can be imported again; what is known already is left alone.
     """
+
+
+def _told_options(function: Command) -> Command:
+    """What can be said about any file to import."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Count and list problems; write nothing."),
+        click.option(
+            "--field",
+            "fields",
+            multiple=True,
+            metavar="ROLE=NAME",
+            help="For another tool's export: which field is the prompt, a, b, item_a, item_b,"
+            " persona or verdict. May be repeated.  [default: by the names]",
+        ),
+        click.option(
+            "--format",
+            "tool",
+            type=click.Choice(TOOLS),
+            help="Which tool wrote the file.  [default: by its content]",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @import_.command("judgments", epilog=FILE_HELP)
@@ -35,30 +61,49 @@ def import_() -> None:
     type=click.Choice([kind.value for kind in AnnotatorKind]),
     help="What that annotator is, for rows that do not say.  [default: human]",
 )
+@click.option(
+    "--with-suggestions",
+    is_flag=True,
+    help="Also Label Studio's predictions and Argilla's suggestions, as automatic annotators.",
+)
+@_told_options
 @database_option
 def import_judgments(
-    file: Path, batch: str | None, annotator: str | None, kind: str | None, database_url: str | None
+    file: Path,
+    batch: str | None,
+    annotator: str | None,
+    kind: str | None,
+    with_suggestions: bool,
+    tool: str | None,
+    fields: tuple[str, ...],
+    dry_run: bool,
+    database_url: str | None,
 ) -> None:
     """Take judgments: item_a, item_b, verdict (a, b, tie, both_bad) and what else is known.
 
     Also: annotator, prompt, persona, placement (+1 a shown first, -1 b first), weight, strength (1
     better, 2 much better), comment, tags, text_a, text_b, messages, created_at … as `personaloop
-    export judgments` writes them; and LLMFAO's crowd and judge files.
+    export judgments` writes them; LLMFAO's crowd and judge files; and the exports of Label Studio
+    (JSON, JSON-MIN, CSV) and Argilla (JSON, JSONL, Parquet).
     """
     from db.importing import import_judgments as take
 
-    upgrade(database_url)
-    with sessions(database_url).begin() as session:
+    told = _told(tool, fields, dry_run, suggestions=with_suggestions)
+    with _importing(database_url, told, file, dry_run) as session:
         done = take(
             session,
             file,
             batch=batch,
             annotator=annotator,
             kind=AnnotatorKind(kind) if kind else None,
+            told=told,
         )
         audit.record(session, actor(), "import judgments", file.name, added=done.added)
-    known = f", {done.known} known already" if done.known else ""
-    click.echo(f"{file}: {done.added} judgments added{known}{_of_batches(done.batches)}")
+    parts = [f"{done.added} judgments {_added(dry_run)}"]
+    if done.known:
+        parts.append(f"{done.known} known already")
+    parts += [f"{count} left out: {why}" for why, count in done.left_out.items()]
+    click.echo(f"{file}: {', '.join(parts)}{_of_batches(done.batches)}")
 
 
 @import_.command("prompts", epilog=FILE_HELP)
@@ -68,17 +113,25 @@ def import_judgments(
     type=click.Choice(["loop", "heldout"]),
     help="For rows that do not say: loop trains, heldout decides blind.  [default: loop]",
 )
+@_told_options
 @database_option
-def import_prompts(file: Path, split: str | None, database_url: str | None) -> None:
+def import_prompts(
+    file: Path,
+    split: str | None,
+    tool: str | None,
+    fields: tuple[str, ...],
+    dry_run: bool,
+    database_url: str | None,
+) -> None:
     """Take prompts: prompt (text) or messages, and journey, intent, locale, tier, tags, split."""
     from db.importing import import_prompts as take
 
-    upgrade(database_url)
-    with sessions(database_url).begin() as session:
-        done = take(session, file, split=split)
+    told = _told(tool, fields, dry_run)
+    with _importing(database_url, told, file, dry_run) as session:
+        done = take(session, file, split=split, told=told)
         audit.record(session, actor(), "import prompts", file.name, added=done.added)
     known = f", {done.known} known already" if done.known else ""
-    click.echo(f"{file}: {done.added} prompts added{known}")
+    click.echo(f"{file}: {done.added} prompts {_added(dry_run)}{known}")
 
 
 @import_.command("comparisons", epilog=FILE_HELP)
@@ -104,6 +157,7 @@ def import_prompts(file: Path, split: str | None, database_url: str | None) -> N
     help="gold: every pair has its known answer (column gold), is mixed into other batches at"
     " their gold rate, and counts in no result.",
 )
+@_told_options
 @database_option
 def import_comparisons(
     file: Path,
@@ -112,17 +166,20 @@ def import_comparisons(
     persona: str | None,
     names: Path | None,
     purpose: str,
+    tool: str | None,
+    fields: tuple[str, ...],
+    dry_run: bool,
     database_url: str | None,
 ) -> None:
     """Take pairs for the label page: prompt or messages, text_a, text_b, and item_a, item_b.
 
     Also: id (yours, so that judgments can be matched), gold (the known answer), persona; and
-    LLMFAO's pairs file.
+    LLMFAO's pairs file, and the exports of Label Studio and Argilla.
     """
     from db.importing import import_comparisons as take
 
-    upgrade(database_url)
-    with sessions(database_url).begin() as session:
+    told = _told(tool, fields, dry_run)
+    with _importing(database_url, told, file, dry_run) as session:
         done = take(
             session,
             file,
@@ -131,9 +188,10 @@ def import_comparisons(
             persona=persona,
             names=names,
             purpose=purpose,
+            told=told,
         )
         audit.record(session, actor(), "import comparisons", file.name, added=done.added)
-    parts = [f"{done.added} comparisons added"]
+    parts = [f"{done.added} comparisons {_added(dry_run)}"]
     if done.completed:
         parts.append(f"{done.completed} got their texts")
     if done.known:
@@ -141,6 +199,52 @@ def import_comparisons(
     if done.hidden:
         parts.append(f"{done.hidden} with an empty response are shown to nobody")
     click.echo(f"{file}: {', '.join(parts)}{_of_batches(done.batches)}")
+
+
+def _told(
+    tool: str | None, fields: tuple[str, ...], dry_run: bool, *, suggestions: bool = False
+) -> Told:
+    return Told(
+        tool=tool,
+        fields=told_fields(fields),
+        suggestions=suggestions,
+        problems=Problems(PROBLEMS_SHOWN if dry_run else 0),
+        progress=to_terminal(),
+    )
+
+
+@contextmanager
+def _importing(
+    database_url: str | None, told: Told, file: Path, dry_run: bool
+) -> Generator[Session]:
+    """A transaction for an import; of a dry run nothing stays, and its problems are said.
+
+    Raises:
+        ImportRefused: A dry run found problems.
+    """
+    if dry_run:
+        require_current(database_url)
+    else:
+        upgrade(database_url)
+    with sessions(database_url)() as session:
+        try:
+            yield session
+        finally:
+            told.progress.end()
+        if not dry_run:
+            session.commit()
+            return
+        session.rollback()
+    if told.problems.count:
+        for problem in told.problems.found:
+            click.echo(problem, err=True)
+        raise ImportRefused(
+            f"{file}: {told.problems.count} rows would be refused (nothing was written)"
+        )
+
+
+def _added(dry_run: bool) -> str:
+    return "would be added; nothing was written" if dry_run else "added"
 
 
 def _of_batches(names: Sequence[str]) -> str:

@@ -78,6 +78,23 @@ def test_a_file_goes_in_and_out(run, tmp_path: Path) -> None:
         assert "there is no persona 'nobody'" in str(run(*words, "--persona", "nobody").exception)
 
 
+def test_a_dry_run_counts_and_lists_problems_and_writes_nothing(run, tmp_path: Path) -> None:
+    run("init")
+    file = tmp_path / "in.csv"
+    file.write_text("item_a,item_b,verdict\nx,y,a\n")
+    done = run("import", "judgments", str(file), "--dry-run")
+    assert "1 judgments would be added; nothing was written" in done.output
+    assert run("export", "judgments").output == ""
+    file.write_text("item_a,item_b,verdict\nx,y,left\nx,y,a\n,y,a\n")
+    wrong = run("import", "judgments", str(file), "--dry-run")
+    assert "line 2: field verdict" in wrong.output and "line 4: field item_a" in wrong.output
+    assert "2 rows would be refused (nothing was written)" in str(wrong.exception)
+    assert run("export", "judgments").output == ""
+    assert "--field side=x: write ROLE=NAME" in str(
+        run("import", "judgments", str(file), "--field", "side=x").exception
+    )
+
+
 def test_backup_restore_and_doctor_tell_what_they_did(run, tmp_path: Path) -> None:
     run("init")
     done = run("backup", str(tmp_path / "b.db"))
