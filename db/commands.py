@@ -3,15 +3,15 @@
 Parses options and prints; what is done is in the modules that are called.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from db import audit, people
+from db import audit, people, sign_in_commands
+from db.command_options import actor as _actor
 from db.command_options import database_option
-from db.models import Role
+from db.models import AnnotatorKind, Role
 from db.session import ledger_url, sessions, upgrade
 from db.settings import app_url
 from db.transfer_commands import export, import_
@@ -90,18 +90,27 @@ def invite(
 )
 @database_option
 def list_people(everyone: bool, database_url: str | None) -> None:
-    """List who was invited: name, role, kind, active or off, since when (UTC)."""
+    """List who was invited: name, role, kind, active or off, since when (UTC), how they sign in.
+
+    They sign in by a password, an account at a provider (its host is shown), or a link that
+    waits; "new link needed" where they have none of these.
+    """
+    from db.ways_in import ways_in
+
     upgrade(database_url)
     with sessions(database_url).begin() as session:
         everybody = people.people(session, invited=not everyone)
+        ways = ways_in(session)
     if not everybody:
         click.echo("nobody yet; `personaloop users invite --name NAME` invites somebody")
     width = max((len(each.name) for each in everybody), default=0)
     for each in everybody:
         state = "active" if each.active else "off"
+        way = ", ".join(ways.get(each.id, [])) or "new link needed"
         click.echo(
             f"{each.name:<{width}}  {each.role.value:<9}  {each.kind.value:<9}  {state:<6}"
             f"  {each.created_at:%Y-%m-%d %H:%M}"
+            + (f"  {way}" if each.kind is AnnotatorKind.HUMAN else "")
         )
 
 
@@ -131,6 +140,10 @@ def deactivate(name: str, database_url: str | None) -> None:
 def activate(name: str, database_url: str | None) -> None:
     """Switch NAME on again."""
     _set_active(name, True, database_url)
+
+
+for _command in sign_in_commands.COMMANDS:
+    users.add_command(_command)
 
 
 @click.command()
@@ -208,7 +221,3 @@ def _set_active(name: str, active: bool, database_url: str | None) -> None:
         people.set_active(session, name, active)
         audit.record(session, _actor(), "activate" if active else "deactivate", name)
     click.echo(f"{name} is {'active again' if active else 'switched off'}")
-
-
-def _actor() -> str:
-    return f"command line ({os.environ.get('USER') or os.environ.get('LOGNAME') or 'unknown'})"

@@ -26,6 +26,7 @@ from db.models.people import (
     Password,
     PracticeAnswer,
     PracticeItem,
+    SignInTry,
 )
 from db.models.words import (
     AdapterKind,
@@ -84,6 +85,7 @@ __all__ = [
     "RoundState",
     "Run",
     "SetAside",
+    "SignInTry",
     "Snapshot",
     "SnapshotJudgment",
     "Verdict",
