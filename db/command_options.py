@@ -1,4 +1,4 @@
-"""What the ledger's commands share: options, and who is typing."""
+"""What the ledger's commands share: the database option, and whose acts they are."""
 
 import os
 
@@ -14,5 +14,5 @@ database_option = click.option(
 
 
 def actor() -> str:
-    """Who is typing, as the audit log names them."""
+    """Who runs a command, as the audit log names them."""
     return f"command line ({os.environ.get('USER') or os.environ.get('LOGNAME') or 'unknown'})"

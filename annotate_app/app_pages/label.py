@@ -49,7 +49,13 @@ def stay_alive(token: str, annotator_id: int) -> None:
 @st.fragment(run_every=4)
 def look_again(annotator_id: int) -> None:
     """Show the first pair as soon as there is one."""
-    if signed_in() is None or claim_pair(annotator_id) is not None:
+    try:
+        found = signed_in() is None or claim_pair(annotator_id) is not None
+    except Busy:
+        return  # looks again in four seconds
+    except PersonaLoopError:
+        found = True  # the page says why
+    if found:
         st.rerun(scope="app")
 
 
