@@ -9,7 +9,7 @@ from annotate_app.session import Me, me, provider_says, providers, signed_in
 from annotate_app.style import page
 from annotate_app.words import ago, many, say
 from db.errors import Busy, PersonaLoopError, TooManyTries
-from db.passwords import LONGEST, SHORTEST
+from db.passwords import SHORTEST
 
 WHAT = {
     "evaluator": "You judge replies.",
@@ -47,7 +47,7 @@ def signed_out_words(count: int) -> str:
 
 
 def change_password() -> None:
-    """The password form's callback; what was typed does not stay in this session."""
+    """The password form's callback; the form forgets what was typed, and so does this session."""
     old, new, again = (st.session_state.get(field, "") for field in FIELDS)
     attempt(
         lambda now: account.set_password(now, new, again, old),
@@ -62,27 +62,24 @@ def password_form(known: account.Account) -> None:
     st.subheader("Change your password" if known.has_password else "Set a password", anchor=False)
     if not known.has_password:
         st.write("Then you can come back with your name and this password, without a new link.")
-    with st.form("password", border=False):
+    with st.form("password", border=False, clear_on_submit=True):
         if known.asks_for_old:
             st.text_input(
                 "Present password",
                 type="password",
                 key=FIELDS[0],
-                max_chars=LONGEST,
                 autocomplete="current-password",
             )
         st.text_input(
             f"New password, at least {SHORTEST} characters",
             type="password",
             key=FIELDS[1],
-            max_chars=LONGEST,
             autocomplete="new-password",
         )
         st.text_input(
             "New password once more",
             type="password",
             key=FIELDS[2],
-            max_chars=LONGEST,
             autocomplete="new-password",
         )
         st.form_submit_button(

@@ -29,10 +29,11 @@ def provider():
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, provider):
     folder = tmp_path_factory.mktemp("signing-in")
-    file = folder / "secrets.toml"
+    file = folder / ".streamlit" / "secrets.toml"
+    file.parent.mkdir()
     file.write_text(provider.secrets_toml())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STREAMLIT_SECRETS_FILES", str(file))
+        patch.setenv("HOME", str(folder))  # one of the places where Streamlit looks for secrets
         with serving(folder) as running:
             yield running
 
@@ -86,6 +87,7 @@ def test_from_a_link_to_a_password_and_back_in_and_revoked_while_signed_in(
         page.get_by_label(re.compile(label)).fill(GOOD)
     page.keyboard.press("Enter")
     expect(page.get_by_text("Your password is set")).to_be_visible()
+    expect(page.get_by_label("New password once more")).to_have_value("")
     page.screenshot(path=screenshots / "account.png", full_page=True)
     page.get_by_role("link", name="Sign out here").click()
     welcome(page)
@@ -117,7 +119,8 @@ def test_from_a_link_to_a_password_and_back_in_and_revoked_while_signed_in(
 def test_the_door_fits_and_is_reached_by_tab(visit, screenshots, name, options):
     page = visit(**options)
     welcome(page)
-    expect(page.get_by_label("Name")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in with Example")).to_be_visible()
+    expect(page.get_by_text("personaloop users invite")).to_be_visible()
     page.screenshot(path=screenshots / f"sign-in-{name}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_label("Name").focus()
@@ -169,7 +172,7 @@ def test_whoever_came_by_a_link_connects_an_account_by_a_press(
     page.get_by_role("button", name="Sign in with Example to connect it").click()
     ready(page)
     to_account(page, served, "Omar")
-    expect(page.get_by_text("omar@example.org")).to_be_visible()
+    expect(page.get_by_text(re.compile("omar@.?example"))).to_be_visible()
     page.screenshot(path=screenshots / "account-connect.png", full_page=True)
     with readers(served.database)() as session:
         assert not session.scalars(select(Identity).where(Identity.subject == "s-7")).all()
