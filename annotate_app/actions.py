@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from annotate_app import work_queries
-from db import adapters, audit, batches, jobs, people
+from db import adapters, audit, batches, invites, jobs, people
 from db.errors import NotFound, Refused
 from db.models import Batch, BatchState, JobKind, Role
 from db.session import transact
@@ -107,6 +107,21 @@ def invite(name: str, role: str, *, actor: str) -> str:
         token = people.invite(session, name, Role(role))
         audit.record(session, actor, "invite", name.strip(), role=role)
         return token
+
+    return _do(work)
+
+
+def revoke_invite(invite_id: int, *, actor: str) -> str:
+    """Take a link back before anybody uses it; gives the name of who was invited.
+
+    Raises:
+        Refused: It was used meanwhile.
+    """
+
+    def work(session: Any) -> str:
+        name = invites.revoke(session, invite_id)
+        audit.record(session, actor, "revoke invite", name, invite=invite_id)
+        return name
 
     return _do(work)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from annotate_app import session
+from db.errors import Busy
 from db.models import Role
 
 PAGES = Path(__file__).parent / "app_pages"
@@ -35,7 +36,11 @@ FIRST = {Role.EVALUATOR: "label", Role.ANALYST: "overview", Role.ADMIN: "label"}
 def main() -> None:
     """Show what the person at this browser may see."""
     st.set_page_config(page_title="PersonaLoop", page_icon=ICON, layout="wide")
-    person = session.signed_in()
+    try:
+        person = session.signed_in()
+    except Busy:
+        st.info("Many people are saving at this moment. Reload this page in a few seconds.")
+        return
     if person is None:
         _signed_out()
         return

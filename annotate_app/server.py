@@ -1,6 +1,7 @@
-"""The web server: Streamlit's app plus three plain routes and a few headers.
+"""The web server: Streamlit's app plus four plain routes and a few headers.
 
-``/invite/<token>`` signs a browser in, ``/sign-out`` out, ``/healthz`` says what is ready. Knows
+``/invite/<token>`` and ``POST /sign-in`` sign a browser in, ``/sign-out`` out, ``/healthz`` says
+what is ready. Streamlit's own routes speak OpenID Connect where secrets.toml has ``[auth]``. Knows
 no pages; never imports torch or tinker (the engine's state is read from its file and over HTTP).
 """
 
@@ -10,6 +11,7 @@ import json
 import os
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import streamlit as st
@@ -22,13 +24,18 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from annotate_app.entering import enter_by_password
 from db import people
-from db.errors import PersonaLoopError
+from db.errors import Busy, PersonaLoopError, TooManyTries, WrongPassword
+from db.logins import LOGIN_DAYS
 from db.session import open_database, require_current, transact
-from db.settings import outputs_dir
+from db.settings import app_url, outputs_dir
 
 COOKIE = "personaloop_login"
-COOKIE_DAYS = 30
+PROVIDERS_COOKIE = "_streamlit_user"
+"""What Streamlit keeps of a sign-in at an OpenID provider."""
+FORM_BYTES = 8192
+"""More than a name and a password can be."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -92,6 +99,13 @@ async def invite(request: Request) -> Response:
         login = await run_in_threadpool(
             transact, None, lambda session: people.redeem(session, token)
         )
+    except Busy:
+        return _words(
+            503,
+            "One moment, please",
+            "<p>Many people are saving at this moment. Your link was not used up:"
+            " <a href=''>try it again</a>.</p>",
+        )
     except PersonaLoopError as error:
         return _words(
             410,
@@ -101,11 +115,64 @@ async def invite(request: Request) -> Response:
             " Otherwise ask for a new one:</p>"
             "<p><code>personaloop users invite --name … --role …</code></p>",
         )
+    return _signed_in(request, login)
+
+
+async def sign_in(request: Request) -> Response:
+    """Name and password from the sign-in page: the cookie and on, or back with the reason."""
+    if not _from_our_own_page(request):
+        return _words(
+            403,
+            "Not from here",
+            "<p>A page elsewhere tried to sign you in. Nothing was done; to sign in, use"
+            " <a href='/'>the sign-in page</a>.</p>",
+        )
+    if not request.headers.get("content-length", "").isdigit() or (
+        int(request.headers["content-length"]) > FORM_BYTES
+    ):
+        return _words(413, "That is too long", "<p><a href='/'>Back to the sign-in page</a></p>")
+    form = await request.form()
+    name, password = (str(form.get(part) or "") for part in ("username", "password"))
+    address = request.client.host if request.client else ""
+    try:
+        login = await run_in_threadpool(enter_by_password, name, password, address)
+    except TooManyTries as error:
+        return _back(said="wait", seconds=error.seconds)
+    except WrongPassword:
+        return _back(said="wrong")
+    except Busy:
+        return _back(said="busy")
+    except PersonaLoopError:
+        return _back(said="off")
+    return _signed_in(request, login)
+
+
+async def sign_out(request: Request) -> Response:
+    """End this browser's sign-in, here and in the ledger, and at Streamlit's provider if any."""
+    token = request.cookies.get(COOKIE)
+    if token:
+        try:
+            await run_in_threadpool(transact, None, lambda session: people.sign_out(session, token))
+        except Busy:
+            return _words(
+                503,
+                "You are still signed in",
+                "<p>Many people are saving at this moment. Nothing is lost; please"
+                " <a href='/sign-out'>try to sign out again</a>, or <a href='/'>go on judging</a>."
+                "</p>",
+            )
+    onward = "/auth/logout" if PROVIDERS_COOKIE in request.cookies else "/"
+    response = RedirectResponse(onward, status_code=303, headers={"Cache-Control": "no-store"})
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+    return response
+
+
+def _signed_in(request: Request, login: str) -> Response:
     response = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
     response.set_cookie(
         COOKIE,
         login,
-        max_age=COOKIE_DAYS * 86400,
+        max_age=LOGIN_DAYS * 86400,
         httponly=True,
         samesite="lax",
         secure=request.url.scheme == "https",
@@ -114,14 +181,23 @@ async def invite(request: Request) -> Response:
     return response
 
 
-async def sign_out(request: Request) -> Response:
-    """End this browser's sign-in, here and in the ledger."""
-    token = request.cookies.get(COOKIE)
-    if token:
-        await run_in_threadpool(transact, None, lambda session: people.sign_out(session, token))
-    response = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
-    return response
+def _back(**said: object) -> Response:
+    """To the sign-in page, which finds the words."""
+    headers = {"Cache-Control": "no-store"}
+    return RedirectResponse(f"/?{urlencode(said)}", status_code=303, headers=headers)
+
+
+def _from_our_own_page(request: Request) -> bool:
+    """Whether a form was sent by a page of ours: browsers say which site a POST comes from.
+
+    Behind a proxy that changes Host, PERSONALOOP_URL says how browsers see us.
+    """
+    origin = request.headers.get("origin")
+    if origin is None:
+        return request.headers.get("sec-fetch-site") == "same-origin"
+    return origin == app_url().rstrip("/") or (
+        bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == request.headers.get("host")
+    )
 
 
 def _database_state() -> str:
@@ -167,6 +243,7 @@ app = st.App(
     routes=[
         Route("/healthz", healthz),
         Route("/invite/{token}", invite),
+        Route("/sign-in", sign_in, methods=["POST"]),
         Route("/sign-out", sign_out),
     ],
     middleware=[Middleware(Headers)],

@@ -1,7 +1,8 @@
 """Who is at the browser, and the ledger they may see. Asked anew on every rerun.
 
 The cookie is only a key: whether it still opens anything is in our own table, so revoking works
-at once. Knows nothing of pages.
+at once. So is what an OpenID provider said: it becomes a login in our table, once. Knows nothing of
+pages.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import people
+from annotate_app.providers import providers_of
+from db import identities, people
 from db.errors import Refused
+from db.identities import Claims
 from db.models import AnnotatorKind, Role
-from db.session import readers, sessions
+from db.session import readers, sessions, transact
 
 COOKIE = "personaloop_login"
 ROLES = list(Role)
@@ -28,6 +31,10 @@ class Me:
     name: str
     role: Role
     kind: AnnotatorKind
+    login: str = ""
+    """The token of the login by which they are here."""
+    by_provider: bool = False
+    """Whether that was a sign-in at an OpenID provider."""
 
     def may(self, role: Role | str) -> bool:
         """Whether this person's role includes ``role`` (each includes those before it)."""
@@ -54,16 +61,52 @@ def day_began(now: datetime | None = None) -> datetime:
     return here.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
-def signed_in() -> Me | None:
-    """The person whose cookie this is, or None: never signed in, signed out, revoked, expired."""
-    token = login_token()
-    if not token:
+def providers() -> dict[str, str]:
+    """The OpenID providers of secrets.toml: what ``st.login`` calls each, and what people do."""
+    if not st.secrets.load_if_toml_exists():
+        return {}
+    return providers_of(st.secrets.get("auth", {}))
+
+
+def provider_says() -> Claims | None:
+    """What a configured OpenID provider said of this browser; None where nobody signed in there."""
+    if not providers() or not st.user.get("is_logged_in"):
         return None
+    return identities.claims_of(st.user.to_dict())
+
+
+def signed_in() -> Me | None:
+    """The person at this browser, or None: never signed in, signed out, revoked, expired, unknown.
+
+    Raises:
+        Busy: Somebody just came back from a provider, and that could not be stored yet.
+    """
+    token = login_token()
+    found = _behind(token) if token else None
+    if found is not None:
+        return found
+    said = provider_says()
+    if said is None:
+        return None
+    found = _behind(said.key, by_provider=True)
+    if found is None and _is_news(said):
+        transact(None, lambda session: identities.enter(session, said))
+        found = _behind(said.key, by_provider=True)
+    return found
+
+
+def _behind(token: str, *, by_provider: bool = False) -> Me | None:
     with readers()() as session:
         person = people.who(session, token)
         if person is None:
             return None
-        return Me(person.id, person.name, person.role, person.kind)
+        return Me(person.id, person.name, person.role, person.kind, token, by_provider)
+
+
+def _is_news(said: Claims) -> bool:
+    """Whether this sign-in at a provider is of somebody we know, and was not taken up before."""
+    with readers()() as session:
+        return not identities.known(session, said) and identities.bound(session, said)
 
 
 def me() -> Me:

@@ -118,7 +118,7 @@ class AliasView:
 
 @dataclass(frozen=True)
 class PersonView:
-    """An annotator, whether they were ever invited to sign in, and how much they judged."""
+    """An annotator, how they sign in if they ever could, and how much they judged."""
 
     id: int
     name: str
@@ -129,6 +129,8 @@ class PersonView:
     judged: int
     last_at: datetime | None
     created_at: datetime
+    ways: tuple[str, ...] = ()
+    """``password``, a provider's host, ``link``."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from db.models import (
     Batch,
     Comparison,
     Erasure,
-    Invite,
     Job,
     Judgment,
     Persona,
@@ -41,8 +40,10 @@ from db.models import (
     Run,
     Snapshot,
 )
+from db.people import ever_invited
 from db.session import readers
 from db.settings import REPOSITORY, database_url
+from db.ways_in import ways_in
 
 BRIEF = 2.0
 """Seconds that a read of moving state is kept."""
@@ -363,9 +364,9 @@ def _people(url: str) -> list[PersonView]:
             .group_by(Judgment.annotator_id)
             .subquery()
         )
-        invited = select(Invite.annotator_id)
+        ways = ways_in(session)
         found = session.execute(
-            select(Annotator, Annotator.id.in_(invited), judged.c.n, judged.c.last_at)
+            select(Annotator, ever_invited(), judged.c.n, judged.c.last_at)
             .outerjoin(judged, judged.c.annotator_id == Annotator.id)
             .order_by(Annotator.kind != "human", Annotator.name)
         ).all()
@@ -380,6 +381,7 @@ def _people(url: str) -> list[PersonView]:
                 judged=n or 0,
                 last_at=last_at,
                 created_at=person.created_at,
+                ways=tuple(ways.get(person.id, ())),
             )
             for person, asked, n, last_at in found
         ]

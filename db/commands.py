@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from db import audit, people
+from db import audit, people, sign_in_commands
 from db.command_options import actor as _actor
 from db.command_options import database_option
-from db.models import Role
+from db.models import AnnotatorKind, Role
 from db.session import ledger_url, require_current, sessions, upgrade
 from db.settings import app_url
 from db.transfer_commands import export, import_
@@ -94,18 +94,27 @@ def invite(
 )
 @database_option
 def list_people(everyone: bool, database_url: str | None) -> None:
-    """List who was invited: name, role, kind, active or off, since when (UTC)."""
+    """List who was invited: name, role, kind, active or off, since when (UTC), how they sign in.
+
+    They sign in by a password, an account at a provider (its host is shown), or a link that
+    waits; "new link needed" where they have none of these.
+    """
+    from db.ways_in import ways_in
+
     upgrade(database_url)
     with sessions(database_url).begin() as session:
         everybody = people.people(session, invited=not everyone)
+        ways = ways_in(session)
     if not everybody:
         click.echo("nobody yet; `personaloop users invite --name NAME` invites somebody")
     width = max((len(each.name) for each in everybody), default=0)
     for each in everybody:
         state = "active" if each.active else "off"
+        way = ", ".join(ways.get(each.id, [])) or "new link needed"
         click.echo(
             f"{each.name:<{width}}  {each.role.value:<9}  {each.kind.value:<9}  {state:<6}"
             f"  {each.created_at:%Y-%m-%d %H:%M}"
+            + (f"  {way}" if each.kind is AnnotatorKind.HUMAN else "")
         )
 
 
@@ -186,6 +195,10 @@ def resume(name: str, database_url: str | None) -> None:
     with sessions(database_url).begin() as session:
         pausing.resume(session, people.person(session, name), actor=_actor())
     click.echo(f"{name} goes on")
+
+
+for _command in sign_in_commands.COMMANDS:
+    users.add_command(_command)
 
 
 @click.command()

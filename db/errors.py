@@ -46,6 +46,22 @@ class LeaseLost(Refused):
     """The lease ran out and somebody else has the work now."""
 
 
+class WrongPassword(Refused):
+    """Name and password do not go together; whether the name exists is not told."""
+
+
+class TooManyTries(Refused):
+    """Too many passwords were tried for this name or from this address; later is fine.
+
+    Attributes:
+        seconds: How long to wait.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many tries; wait {seconds} seconds before the next one")
+        self.seconds = seconds
+
+
 class JobCancelled(Refused):
     """The job was cancelled while it ran; its worker stops and cleans up."""
 

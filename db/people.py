@@ -1,26 +1,24 @@
 """Accounts: who may sign in and what they may do. Tokens are shown once; only hashes are kept."""
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound, Refused
-from db.leases import let_go, live_lease, now_or
+from db.leases import now_or
+from db.logins import digest, free_pair, open_login
 from db.models import (
     Annotator,
     AnnotatorKind,
-    AssignmentState,
+    Identity,
     Invite,
     Login,
+    Password,
     Role,
 )
-
-LOGIN_DAYS = 30
-"""How long a browser stays signed in."""
 
 
 def put_annotator(
@@ -80,7 +78,7 @@ def invite(
     token = secrets.token_urlsafe(32)
     session.add(
         Invite(
-            token_sha256=_sha256(token),
+            token_sha256=digest(token),
             annotator_id=person.id,
             expires_at=now_or(now) + valid,
         )
@@ -93,21 +91,23 @@ def redeem(session: Session, token: str, *, now: datetime | None = None) -> str:
     """Turn an invitation into a login token, once.
 
     Raises:
-        Refused: It was used, ran out, was never given, or the account is switched off.
+        Refused: It was used, taken back, ran out, was never given, or the account is switched off.
     """
     moment = now_or(now)
     found = session.scalar(
         select(Invite)
-        .where(Invite.token_sha256 == _sha256(token))
+        .where(Invite.token_sha256 == digest(token))
         .execution_options(populate_existing=True)
     )
     if found is None:
         raise Refused("This invitation is not valid. Ask for a new one.")
+    if found.revoked_at is not None:
+        raise Refused("This invitation was taken back. Ask for a new one.")
     if found.expires_at < moment:
         raise Refused("This invitation has run out. Ask for a new one.")
     used = session.execute(
         update(Invite)
-        .where(Invite.id == found.id, Invite.used_at.is_(None))
+        .where(Invite.id == found.id, Invite.used_at.is_(None), Invite.revoked_at.is_(None))
         .values(used_at=moment)
         .execution_options(synchronize_session=False)
     )
@@ -116,16 +116,7 @@ def redeem(session: Session, token: str, *, now: datetime | None = None) -> str:
         raise Refused("This invitation was used already. Ask for a new one.")
     if not session.get_one(Annotator, found.annotator_id).active:
         raise Refused("This account is switched off. Ask the person who invited you.")
-    login = secrets.token_urlsafe(32)
-    session.add(
-        Login(
-            token_sha256=_sha256(login),
-            annotator_id=found.annotator_id,
-            expires_at=moment + timedelta(days=LOGIN_DAYS),
-        )
-    )
-    session.flush()
-    return login
+    return open_login(session, found.annotator_id, now=moment)
 
 
 def who(session: Session, login_token: str, *, now: datetime | None = None) -> Annotator | None:
@@ -136,7 +127,7 @@ def who(session: Session, login_token: str, *, now: datetime | None = None) -> A
         select(Annotator)
         .join(Login, Login.annotator_id == Annotator.id)
         .where(
-            Login.token_sha256 == _sha256(login_token),
+            Login.token_sha256 == digest(login_token),
             Login.revoked_at.is_(None),
             Login.expires_at > now_or(now),
             Annotator.active,
@@ -151,12 +142,12 @@ def sign_out(session: Session, login_token: str, *, now: datetime | None = None)
     person = who(session, login_token, now=moment)
     session.execute(
         update(Login)
-        .where(Login.token_sha256 == _sha256(login_token), Login.revoked_at.is_(None))
+        .where(Login.token_sha256 == digest(login_token), Login.revoked_at.is_(None))
         .values(revoked_at=moment)
         .execution_options(synchronize_session=False)
     )
     if person is not None:
-        _let_go(session, person.id)
+        free_pair(session, person.id)
 
 
 def set_active(session: Session, name: str, active: bool) -> Annotator:
@@ -169,7 +160,7 @@ def set_active(session: Session, name: str, active: bool) -> Annotator:
     found.active = active
     session.flush()
     if not active:
-        _let_go(session, found.id)
+        free_pair(session, found.id)
     return found
 
 
@@ -201,19 +192,16 @@ def person(session: Session, name: str) -> Annotator:
     return found
 
 
+def ever_invited() -> ColumnElement[bool]:
+    """Whether an annotator of the outer query was ever given a way to sign in."""
+    return or_(
+        *(Annotator.id.in_(select(way.annotator_id)) for way in (Invite, Password, Identity))
+    )
+
+
 def people(session: Session, *, invited: bool = False) -> list[Annotator]:
-    """Every annotator by name, or only those who were ever invited (imports bring crowds)."""
+    """Every annotator by name, or only those ever given a way in (imports bring crowds)."""
     query = select(Annotator).order_by(Annotator.name)
     if invited:
-        query = query.where(Annotator.id.in_(select(Invite.annotator_id)))
+        query = query.where(ever_invited())
     return list(session.scalars(query))
-
-
-def _let_go(session: Session, annotator_id: int) -> None:
-    held = live_lease(session, annotator_id)
-    if held is not None:
-        let_go(session, held, AssignmentState.RELEASED)
-
-
-def _sha256(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,10 +1,12 @@
-"""People: who may sign in, what they may do, and new one-time links."""
+"""People: who may sign in and how, what they may do, and one-time links: new ones, waiting ones."""
 
 import streamlit as st
 
 from annotate_app import actions, findings, panels, work_queries
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
+from db import invites
+from db.clock import utcnow
 from db.errors import PersonaLoopError
 
 ROLES = {
@@ -72,6 +74,39 @@ def invite_form() -> None:
         st.code(f"{base_url()}/invite/{token}", language=None, wrap_lines=True)
 
 
+def take_back(invite_id: int, name: str) -> None:
+    """The button's callback."""
+    refuse_kindly(
+        lambda: actions.revoke_invite(invite_id, actor=acting("admin")),
+        f"The link for {name} opens nothing any more.",
+    )
+
+
+def waiting_links() -> None:
+    """Links that nobody has used yet, each of which would sign somebody in."""
+    waiting = work_queries.read(invites.outstanding)
+    if not waiting:
+        return
+    with st.expander(f"{many(len(waiting), 'link')} not used yet"):
+        for link in waiting[:MOST_OTHERS]:
+            words, button = st.columns([7, 2], vertical_alignment="center")
+            hours = (link.expires_at - utcnow()).total_seconds() / 3600
+            left = many(hours / 24, "day") if hours > 36 else many(max(1, hours), "hour")
+            words.markdown(
+                f"**{panels.say(link.name)}** as {link.role}"
+                f" :small[:gray[made {ago(link.created_at)}, works for another {left}]]"
+            )
+            button.button(
+                "Take back",
+                key=f"take-back-{link.id}",
+                on_click=take_back,
+                args=(link.id, link.name),
+                width="stretch",
+            )
+        if len(waiting) > MOST_OTHERS:
+            panels.quiet("`personaloop users invites` lists them all")
+
+
 def base_url() -> str:
     """The address under which this app is open in the reader's browser."""
     parts = (st.context.url or "").split("/")
@@ -85,9 +120,11 @@ def row(one) -> None:
         you = " :small[:gray[you]]" if one.id == person.id else ""
         off = "" if one.active else " :gray-badge[switched off]"
         seen = f", last {ago(one.last_at)}" if one.last_at else ""
+        ways = [way if way != "link" else "a link that waits" for way in one.ways]
+        comes = f"signs in by {panels.say(', '.join(ways))}" if ways else "comes back by a new link"
         who.markdown(
             f"**{panels.say(one.name)}**{you}{off}  \n"
-            f":small[:gray[{many(one.judged, 'judgment')}{seen}]]"
+            f":small[:gray[{many(one.judged, 'judgment')}{seen}; {comes}]]"
         )
         key = f"role-{one.id}-{one.role}"
         role_column.selectbox(
@@ -117,6 +154,7 @@ said = st.session_state.pop("people-said", None)
 if said:
     (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
 invite_form()
+waiting_links()
 for each in humans:
     row(each)
 if others:

@@ -27,6 +27,7 @@ from db.models.people import (
     Password,
     PracticeAnswer,
     PracticeItem,
+    SignInTry,
 )
 from db.models.words import (
     AdapterKind,
@@ -86,6 +87,7 @@ __all__ = [
     "RoundState",
     "Run",
     "SetAside",
+    "SignInTry",
     "Snapshot",
     "SnapshotJudgment",
     "Verdict",

@@ -36,6 +36,21 @@ class Identity(Base):
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
 
 
+class SignInTry(Base):
+    """How often a password was tried for one name, or from one address, without success."""
+
+    __tablename__ = "sign_in_try"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The SHA-256 of what is counted, so that names that are nobody's are not kept."""
+    tries: Mapped[int]
+    last_at: Mapped[datetime]
+    until: Mapped[datetime]
+    """No password is looked at before."""
+
+    __table_args__ = (Index("ix_sign_in_try_last", "last_at"),)
+
+
 class Guideline(Base):
     """One version of what evaluators go by, in Markdown. Append-only."""
 

@@ -116,6 +116,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_onboarding_whose", "onboarding", ["annotator_id", "id"], unique=False)
     op.create_table(
+        "sign_in_try",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_sign_in_try")),
+    )
+    op.create_index("ix_sign_in_try_last", "sign_in_try", ["last_at"], unique=False)
+
+    op.create_table(
         "practice_item",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
