@@ -72,14 +72,14 @@ def invite(step: onboarding.Step, *, judged: int) -> None:
 
 def start_practice() -> None:
     """From the first practice pair."""
+    stop_practice()
     st.session_state["pl-practice"] = 0
-    st.session_state.pop("pl-feedback", None)
 
 
 def stop_practice() -> None:
     """Back to the real pairs."""
-    st.session_state.pop("pl-practice", None)
-    st.session_state.pop("pl-feedback", None)
+    for name in ("pl-practice", "pl-feedback", "pl-practice-status", "pl-status"):
+        st.session_state.pop(name, None)
 
 
 def practising() -> bool:
@@ -111,6 +111,7 @@ def show_practice(*, must: bool) -> None:
         if not must:
             st.button("Stop practising", type="tertiary", on_click=stop_practice)
     token = "" if feedback else f"{MARK}{item.id}"
+    st.session_state["pl-practice-token"] = token
     with st.container(key="pl-page"):
         with st.container(key="pl-content"):
             st.html(stage_html(token, item.messages, item.response_a, item.response_b))
@@ -124,6 +125,7 @@ def show_practice(*, must: bool) -> None:
                 changing="",
                 status=st.session_state.get("pl-practice-status"),
                 on_answer=take_practice,
+                practice=True,
             )
 
 
@@ -131,15 +133,19 @@ def take_practice() -> None:
     """The panel's callback in practice: keep the answer as practice, never as a judgment."""
     answer = given_answer(lambda token: TAGS)
     person = signed_in()
-    if answer is None or person is None or not answer.token.startswith(MARK):
+    if answer is None or person is None:
         return
+    on_screen: str = st.session_state.get("pl-practice-token", "")
     try:
-        if answer.act == "judge":
-            item = int(answer.token.removeprefix(MARK))
+        if answer.act == "judge" and answer.token and answer.token == on_screen:
+            item = int(on_screen.removeprefix(MARK))
             st.session_state["pl-feedback"] = transact(
                 None,
                 lambda session: practice.answer(session, person.id, item, answer.verdict or ""),
             )
+            st.session_state["pl-practice-token"] = ""  # the same sent again is not another answer
+            said = Status(answer.id, "note", "")
+        elif answer.act == "judge":
             said = Status(answer.id, "note", "")
         else:
             said = Status(answer.id, "note", "In practice there is nothing to skip or take back.")

@@ -12,7 +12,7 @@ import yaml
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from db.errors import LedgerError, NotFound
+from db.errors import LedgerError, NotFound, Refused
 from db.models import Persona, PracticeAnswer, PracticeItem, Verdict
 from db.settings import REPOSITORY
 from db.texts import storable
@@ -53,12 +53,15 @@ def answer(session: Session, annotator_id: int, item_id: int, verdict: Verdict |
 
     Raises:
         NotFound: There is no such practice pair.
-        ValueError: Not a verdict.
+        Refused: Not a verdict.
     """
     item = session.get(PracticeItem, item_id)
     if item is None:
         raise NotFound("This practice pair is not there any more. Reload the page.")
-    chosen = Verdict(verdict)
+    try:
+        chosen = Verdict(verdict)
+    except ValueError:
+        raise Refused(f"{verdict!r} is not a verdict; use a, b, tie or both_bad") from None
     session.add(PracticeAnswer(annotator_id=annotator_id, item_id=item_id, verdict=chosen))
     session.flush()
     return Feedback(chosen is item.expected, item.expected, item.explanation)
