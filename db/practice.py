@@ -48,6 +48,13 @@ def items(session: Session) -> list[PracticeItem]:
     )
 
 
+def speakers(session: Session, practised_on: Sequence[PracticeItem]) -> dict[str | None, Persona]:
+    """Who should be speaking in these pairs, by slug."""
+    slugs = {item.persona_slug for item in practised_on if item.persona_slug}
+    found = session.scalars(select(Persona).where(Persona.slug.in_(slugs)))
+    return {persona.slug: persona for persona in found}
+
+
 def answer(session: Session, annotator_id: int, item_id: int, verdict: Verdict | str) -> Feedback:
     """Keep a practice answer and say what it is worth.
 

@@ -217,5 +217,3 @@ def test_somebody_who_is_no_admin_any_more_publishes_nothing(ann, sign_in):  # n
     assert "nothing was done" in words(test)
     with readers()() as session:
         assert guidelines.current(session).version == 1
-
-
