@@ -134,7 +134,7 @@ def test_chat_and_history_tell_an_evaluator_nothing_of_where_replies_come_from(s
     watched = page.context.new_page()
     watched.on(
         "websocket",
-        lambda socket: socket.on("framereceived", lambda data: frames.append(data)),  # noqa: PLW0108
+        lambda socket: socket.on("framereceived", lambda data: frames.append(data)),
     )
     for address, sign in (("my_history", "My history"), ("chat", "Chat")):
         watched.goto(f"{served.url}/{address}")
