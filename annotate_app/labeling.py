@@ -126,7 +126,7 @@ def keep_note(session: Session, answer: Answer, annotator_id: int) -> bool:
     return True
 
 
-def _comparison_of(token: str) -> CompoundSelect[tuple[int]]:
+def _comparison_of(token: str) -> CompoundSelect[int]:
     """The pair that a token stands for: an assignment's, or a repeat's."""
     return union_all(
         select(Assignment.comparison_id).where(Assignment.token == token),

@@ -44,7 +44,7 @@ def take_answer() -> None:
             on_screen=st.session_state.get("pl-token", ""),
             since=day_began(),
         )
-        # Sent again during a slow save, it runs beside itself: what was saved first is what is said.
+        # Sent again during a slow save it runs beside itself: what was saved is what is said.
         # A plain dict, because at session_state a waiting rerun would end this callback.
         first = told.get(answer.id)
         said = first if first is not None and first.kind == "saved" else done
