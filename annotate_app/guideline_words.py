@@ -10,8 +10,9 @@ from annotate_app.words import plain, safe_html
 
 
 def guide_html(text: str) -> str:
-    """The guidelines' Markdown as HTML that loads and runs nothing."""
-    return f'<div class="pl-text pl-guide">{safe_html(text)}</div>'
+    """The guidelines' Markdown as HTML that loads and runs nothing; lines flow, as in a file."""
+    flowing = safe_html(text).replace("<br />", "").replace("<br>", "")
+    return f'<div class="pl-text pl-guide">{flowing}</div>'
 
 
 def changes_html(old: str, new: str) -> str:

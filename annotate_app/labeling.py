@@ -7,7 +7,7 @@ import json
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, select, union_all
 from sqlalchemy.orm import Session
 
 from annotate_app.panel.answers import Answer, Status, reasons_of
@@ -18,7 +18,7 @@ from db.errors import AlreadyJudged, Busy, LeaseLost, NotFound, PersonaLoopError
 from db.flags import COMMENT, raise_flag
 from db.labeling import MyDay, Past, Shown
 from db.labeling_day import REMAINING_COUNTED
-from db.models import Assignment, Comparison, Persona
+from db.models import Assignment, Comparison, Persona, Repeat
 from db.session import readers, transact
 from db.settings import outputs_dir
 
@@ -101,7 +101,8 @@ def _act(
         return "Taken back. Here is the pair again."
     if answer.act == "skip":
         labeling.skip(session, answer.token, annotator_id, answer.reason)
-        return "Skipped, and your note is kept" if _note(session, answer) else "Skipped"
+        noted = keep_note(session, answer, annotator_id)
+        return "Skipped, and your note is kept" if noted else "Skipped"
     labeling.judge(
         session,
         answer.token,
@@ -113,14 +114,24 @@ def _act(
     return "Saved"
 
 
-def _note(session: Session, answer: Answer) -> bool:
+def keep_note(session: Session, answer: Answer, annotator_id: int) -> bool:
     """Keep what was flagged or written with a skip; whether there was something."""
     kind, words = answer.details.get("flag"), answer.details.get("comment")
     if not kind and not words:
         return False
-    skipped = session.scalars(select(Assignment).where(Assignment.token == answer.token)).one()
-    raise_flag(session, skipped.comparison_id, skipped.annotator_id, kind or COMMENT, words)
+    comparison_id = session.scalar(_comparison_of(answer.token))
+    if comparison_id is None:
+        raise NotFound("This pair is not known here. Reload the page for the next one.")
+    raise_flag(session, comparison_id, annotator_id, kind or COMMENT, words)
     return True
+
+
+def _comparison_of(token: str) -> CompoundSelect[int]:
+    """The pair that a token stands for: an assignment's, or a repeat's."""
+    return union_all(
+        select(Assignment.comparison_id).where(Assignment.token == token),
+        select(Repeat.comparison_id).where(Repeat.token == token),
+    )
 
 
 def reasons_at(token: str) -> tuple[str, ...]:
@@ -129,8 +140,7 @@ def reasons_at(token: str) -> tuple[str, ...]:
         front = session.scalar(
             select(Persona.front_matter)
             .join(Comparison, Comparison.persona_slug == Persona.slug)
-            .join(Assignment, Assignment.comparison_id == Comparison.id)
-            .where(Assignment.token == token)
+            .where(Comparison.id.in_(_comparison_of(token)))
         )
     return reasons_of(front or {})
 

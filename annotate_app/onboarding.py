@@ -3,15 +3,19 @@
 Knows streamlit and the ledger's verbs; decides nothing: ``db.onboarding`` says what is asked.
 """
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import streamlit as st
 
 from annotate_app.guideline_words import changes_html, guide_html
 from annotate_app.panel import answer_panel, given_answer
 from annotate_app.panel.answers import TAGS, Status
+from annotate_app.persona_card import card_html
 from annotate_app.session import me, signed_in
 from annotate_app.stage import stage_html
+from annotate_app.style import persona_colour
 from annotate_app.words import safe_html
 from db import guidelines, onboarding, practice
 from db.errors import PersonaLoopError
@@ -44,6 +48,7 @@ def show_unread(step: onboarding.Step) -> None:
         if changed := changes_html(old, step.unread.text):
             st.markdown("**What is new**")
             st.html(changed)
+    st.subheader("How to judge")
     st.button(
         "I have read this and go by it",
         key=f"accept-{step.unread.version}",
@@ -70,16 +75,25 @@ def invite(step: onboarding.Step, *, judged: int) -> None:
         st.button("Not now", type="tertiary", on_click=_put_away)
 
 
+def who_speaks(slug: str, name: str, summary: str, front_matter: Mapping[str, Any]) -> None:
+    """The persona's name, and its card behind a press."""
+    dot = f'<span class="pl-dot" style="background:{persona_colour(slug)}"></span>'
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f'<p class="pl-topline"><strong>{dot}{escape(name)}</strong></p>', width="content")
+        with st.popover("Who is this?", type="tertiary"):
+            st.html(card_html(name, summary, front_matter))
+
+
 def start_practice() -> None:
     """From the first practice pair."""
+    stop_practice()
     st.session_state["pl-practice"] = 0
-    st.session_state.pop("pl-feedback", None)
 
 
 def stop_practice() -> None:
     """Back to the real pairs."""
-    st.session_state.pop("pl-practice", None)
-    st.session_state.pop("pl-feedback", None)
+    for name in ("pl-practice", "pl-feedback", "pl-practice-status", "pl-status"):
+        st.session_state.pop(name, None)
 
 
 def practising() -> bool:
@@ -92,6 +106,7 @@ def show_practice(*, must: bool) -> None:
     with readers()() as session:
         items = practice.items(session)
         left = practice.next_item(session, me().id)
+        speakers = practice.speakers(session, items)
         session.expunge_all()
     at: int = st.session_state.get("pl-practice", 0)
     if must and not practising() and left is not None:
@@ -105,18 +120,25 @@ def show_practice(*, must: bool) -> None:
         st.button("Judge the first pair", type="primary", shortcut="Enter", on_click=stop_practice)
         return
     item = items[at]
+    speaker = speakers.get(item.persona_slug)
     feedback: practice.Feedback | None = st.session_state.get("pl-feedback")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f"<p>Practice {at + 1} of {len(items)}: nothing here counts.</p>", width="content")
+        st.html(
+            f"<p class='pl-quiet-line'>Practice {at + 1} of {len(items)}: nothing here counts.</p>",
+            width="content",
+        )
         if not must:
             st.button("Stop practising", type="tertiary", on_click=stop_practice)
     token = "" if feedback else f"{MARK}{item.id}"
+    st.session_state["pl-practice-token"] = token
     with st.container(key="pl-page"):
         with st.container(key="pl-content"):
+            if feedback is not None:  # above the texts: a new state starts at the top
+                _show_feedback(feedback)
+            if speaker is not None:
+                who_speaks(speaker.slug, speaker.name, speaker.summary, speaker.front_matter)
             st.html(stage_html(token, item.messages, item.response_a, item.response_b))
         with st.container(key="pl-bar"):
-            if feedback is not None:
-                _show_feedback(feedback)
             answer_panel(
                 token=token,
                 wait_ms=min_dwell_ms(item.response_a, item.response_b),
@@ -124,6 +146,7 @@ def show_practice(*, must: bool) -> None:
                 changing="",
                 status=st.session_state.get("pl-practice-status"),
                 on_answer=take_practice,
+                practice=True,
             )
 
 
@@ -131,15 +154,19 @@ def take_practice() -> None:
     """The panel's callback in practice: keep the answer as practice, never as a judgment."""
     answer = given_answer(lambda token: TAGS)
     person = signed_in()
-    if answer is None or person is None or not answer.token.startswith(MARK):
+    if answer is None or person is None:
         return
+    on_screen: str = st.session_state.get("pl-practice-token", "")
     try:
-        if answer.act == "judge":
-            item = int(answer.token.removeprefix(MARK))
+        if answer.act == "judge" and answer.token and answer.token == on_screen:
+            item = int(on_screen.removeprefix(MARK))
             st.session_state["pl-feedback"] = transact(
                 None,
                 lambda session: practice.answer(session, person.id, item, answer.verdict or ""),
             )
+            st.session_state["pl-practice-token"] = ""  # the same sent again is not another answer
+            said = Status(answer.id, "note", "")
+        elif answer.act == "judge":
             said = Status(answer.id, "note", "")
         else:
             said = Status(answer.id, "note", "In practice there is nothing to skip or take back.")

@@ -12,7 +12,7 @@ import yaml
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from db.errors import LedgerError, NotFound
+from db.errors import LedgerError, NotFound, Refused
 from db.models import Persona, PracticeAnswer, PracticeItem, Verdict
 from db.settings import REPOSITORY
 from db.texts import storable
@@ -48,17 +48,27 @@ def items(session: Session) -> list[PracticeItem]:
     )
 
 
+def speakers(session: Session, practised_on: Sequence[PracticeItem]) -> dict[str | None, Persona]:
+    """Who should be speaking in these pairs, by slug."""
+    slugs = {item.persona_slug for item in practised_on if item.persona_slug}
+    found = session.scalars(select(Persona).where(Persona.slug.in_(slugs)))
+    return {persona.slug: persona for persona in found}
+
+
 def answer(session: Session, annotator_id: int, item_id: int, verdict: Verdict | str) -> Feedback:
     """Keep a practice answer and say what it is worth.
 
     Raises:
         NotFound: There is no such practice pair.
-        ValueError: Not a verdict.
+        Refused: Not a verdict.
     """
     item = session.get(PracticeItem, item_id)
     if item is None:
         raise NotFound("This practice pair is not there any more. Reload the page.")
-    chosen = Verdict(verdict)
+    try:
+        chosen = Verdict(verdict)
+    except ValueError:
+        raise Refused(f"{verdict!r} is not a verdict; use a, b, tie or both_bad") from None
     session.add(PracticeAnswer(annotator_id=annotator_id, item_id=item_id, verdict=chosen))
     session.flush()
     return Feedback(chosen is item.expected, item.expected, item.explanation)

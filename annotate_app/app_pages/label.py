@@ -35,15 +35,22 @@ def take_answer() -> None:
     person = signed_in()
     if answer is None or person is None:
         return
-    last: Status | None = st.session_state.get("pl-status")
-    if last is not None and last.answer == answer.id and last.kind != "retry":
-        return
-    st.session_state["pl-status"] = handle_answer(
-        answer,
-        person.id,
-        on_screen=st.session_state.get("pl-token", ""),
-        since=day_began(),
-    )
+    told: dict[str, Status] = st.session_state.setdefault("pl-told", {})
+    said = told.get(answer.id)
+    if said is None or said.kind == "retry":
+        done = handle_answer(
+            answer,
+            person.id,
+            on_screen=st.session_state.get("pl-token", ""),
+            since=day_began(),
+        )
+        # Sent again during a slow save it runs beside itself: what was saved is what is said.
+        # A plain dict, because at session_state a waiting rerun would end this callback.
+        first = told.get(answer.id)
+        said = first if first is not None and first.kind == "saved" else done
+        told.clear()
+        told[answer.id] = said
+    st.session_state["pl-status"] = said
 
 
 @st.fragment(run_every=60)

@@ -44,6 +44,7 @@ def answer_panel(
     status: Status | None,
     on_answer: Callable[[], None],
     reasons: Sequence[str] = TAGS,
+    practice: bool = False,
 ) -> None:
     """Show the panel.
 
@@ -55,6 +56,7 @@ def answer_panel(
         status: What became of the last answer.
         on_answer: Called before the next run; reads ``given_answer()``.
         reasons: The tags of this pair.
+        practice: Only the verdicts: nothing is skipped, taken back or written down.
     """
     _component(
         key=KEY,
@@ -67,6 +69,7 @@ def answer_panel(
             "tags": list(reasons),
             "flags": list(FLAGS),
             "skip_reasons": list(SKIP_REASONS),
+            "practice": practice,
         },
         on_answer_change=on_answer,
     )

@@ -113,6 +113,7 @@ class Panel {
       choice.type = "button";
       choice.dataset.act = "reason";
       choice.textContent = reason;
+      choice.dataset.key = String(choices.children.length + 1);
       choices.append(choice);
     }
   }
@@ -124,6 +125,8 @@ class Panel {
     mark.textContent = data.token;
     mark.dataset.token = data.token;
     mark.dataset.assignment = data.token;
+    this.practice = data.practice;
+    this.root.classList.toggle("is-practice", data.practice);
     this.root.classList.toggle("is-empty", !data.token);
     const changing = this.$(".pl-changing");
     changing.textContent = data.changing;
@@ -225,14 +228,16 @@ class Panel {
       event.preventDefault();
       return this.root.focus();
     }
-    if (event.key === "Escape") return this.menu(false);
+    if (event.key === "Escape") return this.menu(false, true);
     if (typing(from) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog[open], [role=dialog][aria-modal=true]")) return;
     if (event.repeat) {  // a held key speaks once
       if (/^[0-5su]$/i.test(event.key)) event.preventDefault();
       return;
     }
-    const act = {
+    if (this.practice && !/^[0-5?]$/.test(event.key)) return;
+    const choice = this.choice(event.key);
+    const act = choice || {
       1: () => this.judge("a", 2),
       2: () => this.judge("a", 1),
       3: () => this.judge("tie", null),
@@ -240,6 +245,7 @@ class Panel {
       5: () => this.judge("b", 2),
       0: () => this.judge("both_bad", null),
       s: () => this.answer({ act: "skip", reason: "" }),
+      i: () => { if (this.token) this.menu(true); },
       u: () => this.undo(),
       t: () => this.why(),
       f: () => this.$("select").focus(),
@@ -340,12 +346,24 @@ class Panel {
     }
   }
 
-  menu(open) {
+  menu(open, back = false) {
     const button = this.$("[data-act=reasons]");
     const choices = this.$(".pl-choices");
+    const was = !choices.hidden;
     button.setAttribute("aria-expanded", String(open));
     choices.hidden = !open;
     if (open) choices.querySelector("button").focus();
+    else if (was && back) button.focus();
+  }
+
+  choice(key) {  // while the reasons to skip are open, keys are theirs and no verdict is given
+    const choices = this.$all(".pl-choices button");
+    if (this.$(".pl-choices").hidden || !choices.length) return null;
+    if (/^[0-9]$/.test(key)) return () => { if (choices[key - 1]) choices[key - 1].click(); };
+    const at = choices.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? -1 : at - 1, Home: 0, End: -1 }[key];
+    if (to === undefined) return null;
+    return () => choices.at(to % choices.length).focus();
   }
 
   why() {

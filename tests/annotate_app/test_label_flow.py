@@ -8,12 +8,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from annotate_app import labeling as page
-from annotate_app.panel.answers import Answer, read_answer
+from annotate_app.panel.answers import TAGS, Answer, read_answer, token_in
 from db import people
 from db.clock import utcnow
 from db.errors import Busy
 from db.labeling import MyDay, my_day, my_history
-from db.models import Assignment, Judgment
+from db.models import Assignment, Flag, Judgment, Persona, Repeat
 from db.session import close_database, readers, sessions
 from tests.e2e.serving import seed
 
@@ -162,3 +162,75 @@ def test_an_answer_is_read_with_only_what_may_be_in_it():
     assert read.strength is None
     assert len(read.id) == 64
     assert read.details == {"tags": ["Clearer"], "helpful": "yes", "comment": "x" * 4000}
+
+
+def own_reasons(*reasons):
+    with sessions().begin() as session:
+        session.scalars(select(Persona)).one().front_matter = {"reasons": list(reasons)}
+
+
+def test_a_personas_own_reasons_are_the_only_ones_that_are_kept(annotator):
+    own_reasons("Courteous", "Too stiff", 7, "")
+    shown = page.claim_pair(annotator)
+    wait_over(shown.token)
+    assert page.reasons_at(shown.token) == ("Courteous", "Too stiff")
+    assert page.reasons_at("made-up") == TAGS
+    sent = {
+        "act": "judge", "id": "1", "token": shown.token, "verdict": "a",
+        "details": {"tags": ["Too stiff", "Clearer", "<b>"]},
+    }  # fmt: skip
+    given = read_answer(sent, page.reasons_at(token_in(sent)))
+    page.handle_answer(given, annotator, on_screen=shown.token)
+    with readers()() as session:
+        assert session.scalars(select(Judgment)).one().tags == ["Too stiff"]
+
+
+def test_what_is_flagged_or_written_with_a_skip_is_kept_for_the_admins(annotator):
+    for details, kept in (
+        ({"flag": "personal data", "comment": "a phone number"}, ("personal data",)),
+        ({"comment": "cut off"}, ("personal data", "comment")),
+        ({}, ("personal data", "comment")),
+    ):
+        shown = page.claim_pair(annotator)
+        given = answer(shown.token, None, None, "skip", **details)
+        for _ in range(2):  # sent again: noted once
+            status = page.handle_answer(given, annotator, on_screen=shown.token)
+            assert (status.kind, "note is kept" in status.words) == ("saved", bool(details))
+        with readers()() as session:
+            rows = session.scalars(select(Flag).order_by(Flag.id)).all()
+            assert tuple(row.kind for row in rows) == kept
+            assert all(row.judgment_id is None for row in rows)
+    assert rows[0].note == "a phone number"
+
+
+def test_a_note_with_somebody_elses_or_an_unknown_pair_is_dropped_with_a_kind_word(annotator):
+    with sessions().begin() as session:
+        other = people.put_annotator(session, "Bo").id
+    shown = page.claim_pair(annotator)
+    for token in (shown.token, "made-up"):
+        given = answer(token, None, None, "skip", flag="broken")
+        assert page.handle_answer(given, other, on_screen=token).kind == "note"
+    with readers()() as session:
+        assert session.scalar(select(func.count()).select_from(Flag)) == 0
+
+
+def test_a_repeats_token_stands_for_its_pair_in_reasons_and_notes(annotator):
+    own_reasons("Courteous")
+    shown = page.claim_pair(annotator)
+    wait_over(shown.token)
+    page.handle_answer(answer(shown.token), annotator, on_screen=shown.token)
+    given = answer("again", None, None, "skip", flag="broken", comment="twice")
+    with sessions().begin() as session:
+        first = session.scalars(select(Judgment)).one()
+        pair = first.comparison_id
+        session.add(
+            Repeat(
+                token="again", annotator_id=annotator, comparison_id=pair,
+                judgment_id=first.id, placement=-first.placement,
+            )
+        )  # fmt: skip
+        session.flush()
+        assert page.keep_note(session, given, annotator)
+    assert page.reasons_at("again") == ("Courteous",)
+    with readers()() as session:
+        assert session.scalars(select(Flag)).one().comparison_id == pair

@@ -12,8 +12,13 @@ from db.leases import let_go
 from db.models import Annotator, Assignment, AssignmentState, Comparison, Judgment
 from db.session import sessions
 from tests.e2e.labeling import judgments, next_pair, ready, status, token_of
+from tests.e2e.mishaps import wire_to, write_lock
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("label-mishaps")]
+
+
+LOCKS = [(1.5, False), (8, True)]
+"""Seconds that somebody else writes; whether that is long enough for the page to say so."""
 
 
 def judged(served, name):
@@ -197,6 +202,64 @@ def test_an_answer_given_without_a_connection_arrives_when_it_is_back(served, si
     page.context.set_offline(False)
     next_pair(page, token)
     assert judged(served, "Offline") == [(token, "b", 1)]
+
+
+def test_a_dropped_connection_is_told_and_the_answer_arrives_once(served, sign_in):
+    page = sign_in("Dropped")
+    with wire_to(served.port) as wire:
+        page.goto(f"http://127.0.0.1:{wire.port}/")
+        token = ready(page)
+        wire.cut()
+        page.keyboard.press("4")
+        expect(status(page)).to_contain_text("Not saved yet")
+        assert judged(served, "Dropped") == []
+        wire.mend()
+        next_pair(page, token)
+        expect(status(page)).to_have_text("Saved")
+        page.wait_for_timeout(1000)
+        assert judged(served, "Dropped") == [(token, "b", 1)]
+
+
+@pytest.mark.parametrize(("hold_s", "told"), LOCKS)
+def test_clicks_during_a_slow_save_are_one_answer(served, sign_in, hold_s, told):
+    name = f"Locked {hold_s}"
+    page = sign_in(name)
+    token = ready(page)
+    with write_lock(served.database):
+        page.get_by_role("button", name="A is better", exact=True).click()
+        expect(status(page)).to_contain_text("Saving…")
+        for other in ("B is much better", "A is better", "Skip"):
+            page.get_by_role("button", name=other, exact=True).click(force=True)
+            page.wait_for_timeout(hold_s * 1000 / 3)
+        if told:
+            expect(status(page)).to_contain_text("Not saved yet")
+        assert judged(served, name) == []
+        assert token_of(page) == token
+    second = next_pair(page, token)
+    expect(status(page)).to_have_text("Saved")
+    page.wait_for_timeout(800)
+    assert judged(served, name) == [(token, "a", 1)]
+    assert skips(served, name) == 0
+    assert ready(page) == second
+
+
+def test_leaving_the_site_and_coming_back_keeps_the_pair_and_the_answer(served, sign_in):
+    page = sign_in("Away")
+    first = ready(page)
+    page.goto("about:blank")
+    page.go_back()
+    assert ready(page) == first
+    page.keyboard.press("2")
+    second = next_pair(page, first)
+    ready(page)
+    page.keyboard.press("5")
+    page.goto("about:blank")  # at once: perhaps before it was sent
+    page.go_back()
+    ready(page)
+    if token_of(page) == second:
+        next_pair(page, second)
+    page.wait_for_timeout(800)
+    assert judged(served, "Away") == [(first, "a", 1), (second, "b", 2)]
 
 
 def test_an_expired_lease_is_revived_when_nobody_else_took_the_pair(served, sign_in):
