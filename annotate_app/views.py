@@ -129,6 +129,8 @@ class PersonView:
     judged: int
     last_at: datetime | None
     created_at: datetime
+    paused_at: datetime | None = None
+    paused_reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _texts(session: Session, ids: Sequence[int]) -> dict[int, RowMapping]:
         .join(a, a.id == Comparison.candidate_a_id)
         .join(b, b.id == Comparison.candidate_b_id)
         .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
-        .where(Comparison.id.in_(ids))
+        .where(Comparison.id.in_(ids), Batch.purpose != "gold")
     )
     return {row["id"]: row for row in session.execute(query).mappings()}
 

@@ -23,7 +23,7 @@ from annotate_app.session import day_began, me, signed_in
 from annotate_app.stage import stage_html
 from annotate_app.style import page, persona_colour
 from annotate_app.words import safe_html
-from db.errors import Busy, PersonaLoopError
+from db.errors import Busy, Paused, PersonaLoopError
 from db.labeling import Shown, my_day
 from db.onboarding import step as onboarding_step
 from db.session import readers
@@ -58,7 +58,7 @@ def look_again(annotator_id: int) -> None:
     """Show the first pair as soon as there is one."""
     try:
         found = signed_in() is None or claim_pair(annotator_id) is not None
-    except Busy:
+    except (Busy, Paused):
         return  # looks again in four seconds
     except PersonaLoopError:
         found = True  # the page says why
@@ -87,6 +87,11 @@ try:
 except Busy:
     st.info("Many people are saving at this moment. Nothing is lost; trying again by itself.")
     look_again(person.id)
+    st.stop()
+except Paused as error:
+    st.session_state["pl-token"] = ""
+    st.info(str(error))
+    look_again(person.id)  # goes on by itself once somebody resumes them
     st.stop()
 except PersonaLoopError as error:
     st.info(str(error))
