@@ -4,7 +4,7 @@ from html import escape
 
 import streamlit as st
 
-from annotate_app import onboarding
+from annotate_app import onboarding, panels
 from annotate_app.labeling import (
     CHANGING,
     claim_pair,
@@ -22,7 +22,8 @@ from annotate_app.persona_card import card_html
 from annotate_app.session import day_began, me, signed_in
 from annotate_app.stage import stage_html
 from annotate_app.style import page, persona_colour
-from annotate_app.words import safe_html
+from annotate_app.words import many, safe_html
+from db import returns
 from db.errors import Busy, Paused, PersonaLoopError
 from db.labeling import Shown, my_day
 from db.onboarding import step as onboarding_step
@@ -98,6 +99,7 @@ except PersonaLoopError as error:
     st.stop()
 with readers()() as session:
     day = my_day(session, person.id, since=day_began())
+    came_back = returns.count(session, person.id)
 
 
 def show_nothing() -> None:
@@ -140,6 +142,12 @@ with st.container(key="pl-page"):
         else:
             onboarding.invite(step, judged=day.judged_total)
             show_pair(shown)
+        if came_back:
+            panels.link(
+                "my_history",
+                f"{many(came_back, 'answer')} came back to you with a note: see My history",
+                ":material/undo:",
+            )
     with st.container(key="pl-bar"):
         answer_panel(
             token=token,
