@@ -54,6 +54,8 @@ class BatchView:
     skipped: int
     simulated: int
     created_at: datetime
+    gold_rate: float = 0.0
+    repeat_rate: float = 0.0
 
     @property
     def left(self) -> int:

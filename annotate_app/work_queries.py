@@ -248,6 +248,8 @@ def _batches(url: str) -> list[BatchView]:
                 skipped=sum(states.get((batch.id, AssignmentState.SKIPPED, x), 0) for x in (0, 1)),
                 simulated=min(simulated.get(batch.id, 0), taken - held),
                 created_at=batch.created_at,
+                gold_rate=batch.gold_rate,
+                repeat_rate=batch.repeat_rate,
             )
         )
     return views
