@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from annotate_app import work_queries
-from db import adapters, audit, batches, invites, jobs, people
+from db import adapters, audit, batches, gold, invites, jobs, pausing, people, returns
 from db.errors import NotFound, Refused
 from db.models import Batch, BatchState, JobKind, Role
 from db.session import transact
@@ -138,6 +138,24 @@ def set_role(name: str, role: str, *, actor: str) -> None:
     _do(work)
 
 
+def resume(name: str, *, actor: str) -> None:
+    """Let somebody who was paused judge again.
+
+    Raises:
+        Refused: They are not paused.
+    """
+    _do(lambda session: pausing.resume(session, people.person(session, name), actor=actor))
+
+
+def return_judgment(judgment_id: int, note: str, *, actor: str) -> None:
+    """Give a judgment back to its annotator; it stands until they revise it.
+
+    Raises:
+        Refused: There is no note, or it cannot be revised.
+    """
+    _do(lambda session: returns.give_back(session, judgment_id, note, actor=actor))
+
+
 def set_active(name: str, active: bool, *, actor: str) -> None:
     """Switch an account on or off. Nobody switches themselves off."""
     if name == actor and not active:
@@ -146,6 +164,40 @@ def set_active(name: str, active: bool, *, actor: str) -> None:
     def work(session: Any) -> None:
         people.set_active(session, name, active)
         audit.record(session, actor, "activate" if active else "deactivate", name)
+
+    _do(work)
+
+
+def add_gold(comparison_id: int, answer: str, *, actor: str) -> None:
+    """Make gold of a comparison.
+
+    Raises:
+        Refused: A text of it is not known.
+    """
+    _do(lambda session: gold.add(session, comparison_id, answer, actor=actor))
+
+
+def retire_gold(comparison_id: int, *, actor: str) -> None:
+    """Mix a gold comparison in no more.
+
+    Raises:
+        NotFound: It is no gold of a gold batch.
+    """
+    _do(lambda session: gold.retire(session, comparison_id, actor=actor))
+
+
+def set_rates(batch_id: int, *, gold_rate: float, repeat_rate: float, actor: str) -> None:
+    """Set how much gold and how many repeats are mixed into a batch.
+
+    Raises:
+        Refused: A rate is out of bounds.
+    """
+
+    def work(session: Any) -> None:
+        batch = session.get(Batch, batch_id)
+        if batch is None:
+            raise NotFound(f"there is no batch {batch_id}")
+        gold.set_rates(session, batch, actor=actor, gold=gold_rate, repeat=repeat_rate)
 
     _do(work)
 

@@ -3,7 +3,7 @@
 Knows which of preference's functions answers which question. Knows no SQL, no chart, no Streamlit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,16 @@ from annotate_app.frames import Frame, pd
 from db import judgments
 from db.blocks import NO_DWELL, Packed
 from db.judgments import Tables
+from db.repeats import Twice
 from preference import PreferenceError
 from preference.agreement import Agreement
 from preference.annotators import CrowdFit, annotator_table, fit_crowd
+from preference.consistency import self_consistency
+from preference.covariance import quantile
 from preference.encoding import encode
 from preference.overlap import unit_agreement
 from preference.report_input import Columns
+from preference.win_rate import wilson
 
 COIN = 0.5
 """The reliability of somebody who tosses a coin."""
@@ -30,8 +34,9 @@ class People:
 
     Attributes:
         table: a row an annotator, the least reliable first: annotator, kind, n, ties, both_bad
-            (shares), reliability, agreement, first_place and gold, each with its interval's ends
-            (``_low``, ``_high``) and count (``agreement_n``, ``gold_n``, ``decided``), seconds
+            (shares), reliability, agreement, first_place, gold and again (the same answer to a
+            mirrored repeat), each with its interval's ends (``_low``, ``_high``) and count
+            (``agreement_n``, ``gold_n``, ``again_n``, ``decided``), seconds
             (median of a judgment), standing (``follows``, ``unclear``, ``against``). NaN where the
             data cannot say.
         alpha: Krippendorff's alpha of all, or None.
@@ -47,17 +52,25 @@ class People:
     refusal: str
 
 
-def people_of(packed: Packed, known: Tables, gold: Mapping[int, str]) -> People:
+def people_of(
+    packed: Packed,
+    known: Tables,
+    gold: Mapping[int, tuple[int, int]],
+    twice: Sequence[Twice] = (),
+) -> People:
     """Everybody behind some standing judgments.
 
     Args:
         packed: the judgments, at least one.
         known: the tables they point into.
-        gold: right verdicts (canonical order) of the gold comparisons among them, by id.
+        gold: right first answers and first answers to gold, by annotator (``db.gold.scores``);
+            pairs of gold batches are not among the judgments and count here all the same.
+        twice: answers given twice, whoever gave them.
     """
     columns = judgments.columns_of(packed, known)
     ranked = packed.where(packed.adapter_a != packed.adapter_b)
-    table = _table(packed, columns, known, gold)
+    table = _table(packed, columns, known)
+    _tell_care(table, known, gold, twice)
     refusal = "" if ranked.n else "no two adapters have been compared yet"
     for name in ("reliability", "reliability_low", "reliability_high"):
         table[name] = float("nan")
@@ -92,20 +105,46 @@ def people_of(packed: Packed, known: Tables, gold: Mapping[int, str]) -> People:
     )
 
 
-def _table(packed: Packed, columns: Columns, known: Tables, gold: Mapping[int, str]) -> Frame:
+def _tell_care(
+    table: Frame,
+    known: Tables,
+    gold: Mapping[int, tuple[int, int]],
+    twice: Sequence[Twice],
+) -> None:
+    """Columns of gold and of the same answer given twice, from what is no common judgment."""
+    scores = {
+        known.annotators[who]: score for who, score in gold.items() if who in known.annotators
+    }
+    of_each: dict[str, list[Twice]] = {}
+    for each in twice:
+        of_each.setdefault(known.annotators.get(each.annotator_id, ""), []).append(each)
+    right, of = zip(*(scores.get(name, (0, 0)) for name in table["annotator"]), strict=True)
+    told = [
+        self_consistency(
+            [each.first.value for each in of_each.get(name, ())],
+            [each.again.value for each in of_each.get(name, ())],
+        )
+        for name in table["annotator"]
+    ]
+    counts = {
+        "gold": (np.array(right), np.array(of)),
+        "again": (np.array([each.same for each in told]), np.array([each.n for each in told])),
+    }
+    for name, (good, n) in counts.items():
+        share = np.divide(good, n, out=np.full(len(n), np.nan), where=n > 0)
+        low, high = wilson(share, n, quantile(0.95))
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = share, low, high
+        table[f"{name}_n"] = n
+
+
+def _table(packed: Packed, columns: Columns, known: Tables) -> Frame:
     seconds = np.where(packed.dwell_ms == NO_DWELL, np.nan, packed.dwell_ms / 1000)
-    answers: Any = None
-    if gold:
-        ids, codes = judgments.ranked_ids(packed.comparison)
-        of_id = np.array([gold.get(int(each)) for each in ids], dtype=object)
-        answers = of_id[codes]
     told = annotator_table(
         *_items(packed),
         columns.verdict,
         columns.annotator,
         placement=columns.placement,
         unit=columns.comparison,
-        gold=answers,
         seconds=seconds,
     )
     who = np.asarray(columns.annotator.codes)
@@ -126,10 +165,6 @@ def _table(packed: Packed, columns: Columns, known: Tables, gold: Mapping[int, s
             "first_place_low": told.first_place_low,
             "first_place_high": told.first_place_high,
             "decided": np.bincount(who[decided], minlength=len(told.n)),
-            "gold": told.gold,
-            "gold_low": told.gold_low,
-            "gold_high": told.gold_high,
-            "gold_n": told.gold_n,
             "seconds": told.seconds,
         }
     )

@@ -26,6 +26,7 @@ SITE = [
     ("checks", "Checks", Role.ANALYST, "Results"),
     ("rounds", "Rounds", Role.ANALYST, "Results"),
     ("batches", "Batches", Role.ADMIN, "Run"),
+    ("gold", "Gold", Role.ADMIN, "Run"),
     ("training", "Training", Role.ADMIN, "Run"),
     ("adapters", "Adapters", Role.ADMIN, "Run"),
     ("people", "People", Role.ADMIN, "Run"),

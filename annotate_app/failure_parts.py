@@ -135,7 +135,12 @@ def where_figure(summary: Summary, by: str, colour: str) -> None:
 
 
 def comparison(
-    failure: Failure, kind: Kind, name: str, names: Callable[[str], str], itself: bool
+    failure: Failure,
+    kind: Kind,
+    name: str,
+    names: Callable[[str], str],
+    itself: bool,
+    give_back: Callable[[int, str], None] | None = None,
 ) -> None:
     """One comparison: how it stands, what was asked and answered, why, and by whom.
 
@@ -145,6 +150,7 @@ def comparison(
         name: Short name of the adapter in question.
         names: Short name of any.
         itself: Whether both responses are this adapter's.
+        give_back: What returns a judgment (its id) with a note; None for who may not.
     """
     with st.container(border=True):
         st.markdown(_head(failure, kind, names, itself))
@@ -152,6 +158,33 @@ def comparison(
         _why(failure)
         with st.expander(f"Each judgment ({failure.standing.n:,})"):
             _each(failure)
+            if give_back is not None:
+                _return(failure, give_back)
+
+
+def _return(failure: Failure, give_back: Callable[[int, str], None]) -> None:
+    """A form that gives one judgment back to its annotator with a note."""
+    may = {each.judgment: each for each in failure.said if each.returnable}
+    if not may:
+        return
+    at = f"return-{failure.standing.comparison}-{failure.standing.side}"
+    with st.form(at, border=False, clear_on_submit=True):
+        st.markdown(":small[Return a judgment to its annotator; it counts until they revise it.]")
+        st.selectbox(
+            "Judgment",
+            list(may),
+            format_func=lambda id: f"{may[id].annotator}: {said_words(may[id])}",
+            key=f"{at}-which",
+            width=330,
+        )
+        st.text_input("What to look at again", key=f"{at}-note", max_chars=600)
+        st.form_submit_button(
+            "Return it",
+            icon=":material/undo:",
+            on_click=lambda: give_back(
+                st.session_state[f"{at}-which"], st.session_state[f"{at}-note"]
+            ),
+        )
 
 
 def _head(failure: Failure, kind: Kind, names: Callable[[str], str], itself: bool) -> str:

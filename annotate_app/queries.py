@@ -19,7 +19,7 @@ from annotate_app.frames import Frame, pd
 from annotate_app.head_to_head import HeadToHead
 from annotate_app.views import Pulse, Totals
 from annotate_app.work_queries import pulse, read, rounds
-from db import blocks, judgments
+from db import blocks, gold, judgments, repeats
 from db.blocks import Packed
 from db.judgments import Tables
 from db.models import (
@@ -183,9 +183,8 @@ def _people_of(url: str, at: Pulse, filters: tuple[Any, ...]) -> annotators.Peop
     packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
     if not packed.n:
         return None
-    query = select(Comparison.id, Comparison.gold).where(Comparison.gold.is_not(None))
-    gold = read(lambda session: {row[0]: str(row[1]) for row in session.execute(query)})
-    return annotators.people_of(packed, known, gold)
+    scores, twice = read(gold.scores), read(repeats.twice)
+    return annotators.people_of(packed, known, scores, twice)
 
 
 @st.cache_resource(ttl=TTL, max_entries=16, show_spinner=False)

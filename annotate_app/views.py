@@ -54,6 +54,8 @@ class BatchView:
     skipped: int
     simulated: int
     created_at: datetime
+    gold_rate: float = 0.0
+    repeat_rate: float = 0.0
 
     @property
     def left(self) -> int:
@@ -131,6 +133,8 @@ class PersonView:
     created_at: datetime
     ways: tuple[str, ...] = ()
     """``password``, a provider's host, ``link``."""
+    paused_at: datetime | None = None
+    paused_reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ from db.session import readers
 from db.settings import REPOSITORY, database_url
 from db.ways_in import ways_in
 
+GOLD = select(Batch.id).where(Batch.purpose == "gold")
+"""Batches whose pairs are mixed into others: they are no work and count nowhere here."""
 BRIEF = 2.0
 """Seconds that a read of moving state is kept."""
 
@@ -199,17 +201,26 @@ def _batches(url: str) -> list[BatchView]:
                 func.sum(Comparison.overlap),
                 func.sum(Comparison.overlap - Comparison.seats),
             )
-            .where(Comparison.overlap > 0)
+            .where(Comparison.overlap > 0, Comparison.batch_id.not_in(GOLD))
             .group_by(Comparison.batch_id)
         ).all()
         states = session.execute(
             select(Comparison.batch_id, Assignment.state, Assignment.seat, func.count())
             .select_from(Assignment)
             .join(Comparison, Comparison.id == Assignment.comparison_id)
-            .where(Assignment.state.in_([AssignmentState.LEASED, AssignmentState.SKIPPED]))
+            .where(
+                Assignment.state.in_([AssignmentState.LEASED, AssignmentState.SKIPPED]),
+                Comparison.batch_id.not_in(GOLD),
+            )
             .group_by(Comparison.batch_id, Assignment.state, Assignment.seat)
         ).all()
-        found = list(session.scalars(select(Batch).order_by(Batch.priority.desc(), Batch.id)))
+        found = list(
+            session.scalars(
+                select(Batch)
+                .where(Batch.purpose != "gold")
+                .order_by(Batch.priority.desc(), Batch.id)
+            )
+        )
         return (
             found,
             {row[0]: row[1:] for row in asked},
@@ -238,6 +249,8 @@ def _batches(url: str) -> list[BatchView]:
                 skipped=sum(states.get((batch.id, AssignmentState.SKIPPED, x), 0) for x in (0, 1)),
                 simulated=min(simulated.get(batch.id, 0), taken - held),
                 created_at=batch.created_at,
+                gold_rate=batch.gold_rate,
+                repeat_rate=batch.repeat_rate,
             )
         )
     return views
@@ -255,6 +268,7 @@ def _simulated_by_batch(url: str, at: Pulse) -> dict[int, int]:
         .where(
             Judgment.annotator_id.in_(others),
             Judgment.id.not_in(select(Retraction.judgment_id)),
+            Comparison.batch_id.not_in(GOLD),
         )
         .group_by(Comparison.batch_id)
     )
@@ -365,6 +379,15 @@ def _people(url: str) -> list[PersonView]:
             .subquery()
         )
         ways = ways_in(session)
+        known = select(Comparison.id).where(Comparison.batch_id.in_(GOLD))
+        gold = dict(
+            session.execute(
+                select(Judgment.annotator_id, func.count())
+                .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+                .where(Judgment.comparison_id.in_(known), Retraction.judgment_id.is_(None))
+                .group_by(Judgment.annotator_id)
+            ).tuples()
+        )
         found = session.execute(
             select(Annotator, ever_invited(), judged.c.n, judged.c.last_at)
             .outerjoin(judged, judged.c.annotator_id == Annotator.id)
@@ -378,10 +401,12 @@ def _people(url: str) -> list[PersonView]:
                 role=person.role.value,
                 active=person.active,
                 invited=asked,
-                judged=n or 0,
+                judged=(n or 0) - gold.get(person.id, 0),
                 last_at=last_at,
                 created_at=person.created_at,
                 ways=tuple(ways.get(person.id, ())),
+                paused_at=person.paused_at,
+                paused_reason=person.paused_reason or "",
             )
             for person, asked, n, last_at in found
         ]

@@ -47,6 +47,8 @@ class Said:
         first: Whether the adapter's response was Response A; None where an import does not say.
         dwell_ms: Milliseconds from showing to the verdict.
         created_at: When.
+        judgment: The judgment's id.
+        returnable: Whether it was given on the page, so that its annotator can revise it.
     """
 
     annotator: str
@@ -60,6 +62,8 @@ class Said:
     first: bool | None
     dwell_ms: int | None
     created_at: datetime
+    judgment: int
+    returnable: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def _texts(session: Session, ids: Sequence[int]) -> dict[int, RowMapping]:
         .join(a, a.id == Comparison.candidate_a_id)
         .join(b, b.id == Comparison.candidate_b_id)
         .outerjoin(Round, or_(Round.label_batch_id == Batch.id, Round.blind_batch_id == Batch.id))
-        .where(Comparison.id.in_(ids))
+        .where(Comparison.id.in_(ids), Batch.purpose != "gold")
     )
     return {row["id"]: row for row in session.execute(query).mappings()}
 
@@ -181,6 +185,8 @@ def _said(judgment: Judgment, name: str, kind: AnnotatorKind, side: str) -> Said
         first=None if placed == 0 else placed > 0,
         dwell_ms=judgment.dwell_ms,
         created_at=judgment.created_at,
+        judgment=judgment.id,
+        returnable=judgment.source == "page" and kind is AnnotatorKind.HUMAN,
     )
 
 

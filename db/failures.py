@@ -199,7 +199,7 @@ def _sides(session: Session, scope: Scope, wish: Wish) -> CTE:
         select(*columns)
         .join(a, a.id == Comparison.candidate_a_id)
         .join(b, b.id == Comparison.candidate_b_id)
-        .where(who)
+        .where(who, Comparison.batch_id.not_in(select(Batch.id).where(Batch.purpose == "gold")))
     )
     if scope.persona is None:
         query = query.where(Comparison.persona_slug.is_(None))

@@ -129,9 +129,8 @@ def my_day(
     )
     open_ids = open_for(annotator_id).limit(REMAINING_COUNTED).subquery()
     remaining = session.scalar(select(func.count()).select_from(open_ids))
-    again = repeats.answers_of(session, annotator_id)
-    dwells = [*dwells, *(r.dwell_ms for r in again if r.answered_at and r.answered_at >= midnight)]
-    judged = (total or 0) + len(again)
+    dwells = [*dwells, *repeats.dwells_since(session, annotator_id, midnight)]
+    judged = (total or 0) + repeats.count(session, annotator_id)
     return MyDay(
         judged_today=len(dwells),
         minutes_today=sum(min(ms or 0, LONGEST_LOOK_MS) for ms in dwells) / 60000,

@@ -7,10 +7,11 @@ repeat has several rows for one judgment, of which the newest counts. Knows no p
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import desc, func, select
+from sqlalchemy import ColumnElement, desc, func, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from db.batches import SWAPPED
@@ -224,21 +225,9 @@ def known(session: Session, token: str, annotator_id: int) -> None:
 
 def last_answered(session: Session, annotator_id: int, since: datetime) -> Repeat | None:
     """The last repeat answered since a moment whose answer counts; None without one."""
-    newer = aliased(Repeat)
     return session.scalar(
         select(Repeat)
-        .where(
-            Repeat.annotator_id == annotator_id,
-            Repeat.verdict.is_not(None),
-            Repeat.answered_at >= since,
-            ~select(newer.id)
-            .where(
-                newer.annotator_id == annotator_id,
-                newer.comparison_id == Repeat.comparison_id,
-                newer.id > Repeat.id,
-            )
-            .exists(),
-        )
+        .where(*_counting_since(annotator_id, since))
         .order_by(desc(Repeat.answered_at), desc(Repeat.id))
         .limit(1)
     )
@@ -344,6 +333,24 @@ def count_since(session: Session, annotator_id: int, since: datetime) -> int:
     )
 
 
+def count(session: Session, annotator_id: int) -> int:
+    """How many answers of this annotator count; none of them is read."""
+    newest = (
+        select(func.max(Repeat.id))
+        .where(Repeat.annotator_id == annotator_id)
+        .group_by(Repeat.comparison_id)
+    )
+    query = select(func.count()).where(Repeat.id.in_(newest), Repeat.verdict.is_not(None))
+    return session.scalar(query) or 0
+
+
+def dwells_since(session: Session, annotator_id: int, since: datetime) -> Sequence[int | None]:
+    """Milliseconds of each answer since a moment that counts."""
+    return session.scalars(
+        select(Repeat.dwell_ms).where(*_counting_since(annotator_id, since))
+    ).all()
+
+
 def twice(session: Session) -> list[Twice]:
     """Everybody's pairs of answers: the repeat's that counts, and the judgment it repeats."""
     newest = select(func.max(Repeat.id)).group_by(Repeat.annotator_id, Repeat.comparison_id)
@@ -360,6 +367,22 @@ def twice(session: Session) -> list[Twice]:
 def waits(session: Session, annotator_id: int) -> bool:
     """Whether this annotator has a repeat that is not answered."""
     return _open(session, annotator_id) is not None
+
+
+def _counting_since(annotator_id: int, since: datetime) -> list[ColumnElement[bool]]:
+    """Answers since a moment that were not taken back and answered or asked again."""
+    newer = aliased(Repeat)
+    later = select(newer.id).where(
+        newer.annotator_id == annotator_id,
+        newer.comparison_id == Repeat.comparison_id,
+        newer.id > Repeat.id,
+    )
+    return [
+        Repeat.annotator_id == annotator_id,
+        Repeat.verdict.is_not(None),
+        Repeat.answered_at >= since,
+        ~later.exists(),
+    ]
 
 
 def _open(session: Session, annotator_id: int) -> Repeat | None:

@@ -6,13 +6,14 @@ Knows no page; showing the pair again is ``db.second_thoughts``.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from db import audit
 from db.errors import NotFound, Refused
 from db.models import (
     Annotator,
+    Assignment,
     Batch,
     Comparison,
     Judgment,
@@ -32,12 +33,14 @@ class Returned:
         note: What the admin says.
         created_at: Since when (UTC).
         question: What the person of the conversation said last.
+        token: Of its assignment: opaque, the only id of it that may reach a browser.
     """
 
     judgment_id: int
     note: str
     created_at: datetime
     question: str
+    token: str = ""
 
 
 def give_back(session: Session, judgment_id: int, note: str, *, actor: str) -> JudgmentReturn:
@@ -82,8 +85,9 @@ def waiting(session: Session, annotator_id: int) -> list[Returned]:
     """What came back to this annotator and was not revised yet, oldest first."""
     rows = session.execute(
         _open()
-        .add_columns(Prompt.messages)
+        .add_columns(Prompt.messages, Assignment.token)
         .join(Judgment, Judgment.id == JudgmentReturn.judgment_id)
+        .join(Assignment, Assignment.id == Judgment.assignment_id)
         .join(Comparison, Comparison.id == Judgment.comparison_id)
         .join(Prompt, Prompt.id == Comparison.prompt_id)
         .where(JudgmentReturn.annotator_id == annotator_id)
@@ -95,9 +99,18 @@ def waiting(session: Session, annotator_id: int) -> list[Returned]:
             each.note,
             each.created_at,
             str(messages[-1].get("content", "")) if messages else "",
+            token,
         )
-        for each, messages in rows
+        for each, messages, token in rows
     ]
+
+
+def count(session: Session, annotator_id: int) -> int:
+    """How many answers of this annotator came back and wait; one look into an index."""
+    query = select(func.count()).where(
+        JudgmentReturn.annotator_id == annotator_id, JudgmentReturn.answered_at.is_(None)
+    )
+    return session.scalar(query) or 0
 
 
 def answered(session: Session, judgment_id: int, now: datetime) -> None:

@@ -184,6 +184,7 @@ def left_out(
                 Assignment.state == AssignmentState.SKIPPED,
                 Assignment.leased_at <= before,
                 Batch.kind != BatchKind.BLIND,
+                Batch.purpose != snapshots.GOLD,
             )
         )
         or 0

@@ -136,7 +136,7 @@ def places(table) -> None:
 def everybody(table) -> None:
     """All numbers of all annotators."""
     shown = table.head(MOST).copy()
-    for name in ("reliability", "agreement", "first_place", "gold"):
+    for name in ("reliability", "agreement", "first_place", "gold", "again"):
         shown[f"{name}_said"] = [
             findings.estimate(*row)
             for row in zip(shown[name], shown[f"{name}_low"], shown[f"{name}_high"], strict=True)
@@ -159,6 +159,8 @@ def everybody(table) -> None:
     }
     if shown["gold_n"].sum():
         columns["gold_said"] = "Gold right, %"
+    if shown["again_n"].sum():
+        columns["again_said"] = "Same answer again, %"
     st.markdown("**Everybody**" if len(table) <= MOST else f"**The first {MOST}**")
     panels.small_table(shown, columns)
     panels.downloads(table, "annotators")

@@ -4,11 +4,20 @@ from math import ceil
 
 import streamlit as st
 
-from annotate_app import failure_numbers, failure_parts, failure_queries, panels, work_queries
+from annotate_app import (
+    actions,
+    failure_numbers,
+    failure_parts,
+    failure_queries,
+    findings,
+    panels,
+    work_queries,
+)
 from annotate_app.chart_parts import unique
 from annotate_app.naming import short, short_names
-from annotate_app.session import require
+from annotate_app.session import acting, require
 from annotate_app.words import many
+from db.errors import PersonaLoopError
 from db.failure_words import LONGEST_SEARCH, tidy
 from db.failures import Against, Kind, Order, Scope, Wish
 
@@ -34,11 +43,20 @@ LISTED = {
     Kind.FLAGGED: ("flagged {}", "somebody flagged the pair"),
 }
 
-require("analyst")
+reader = require("analyst")
 names = work_queries.personas()
 now = {persona: change.adapter for persona, change in work_queries.incumbents().items()}
 short_of = short_names(work_queries.rounds())
 top = st.container()
+
+
+def give_back(judgment_id: int, note: str) -> None:
+    """A form's callback: return a judgment to its annotator."""
+    try:
+        actions.return_judgment(judgment_id, note, actor=acting("admin"))
+        st.session_state["failures-said"] = ("ok", "The judgment is back with its annotator.")
+    except PersonaLoopError as error:
+        st.session_state["failures-said"] = ("no", findings.sentence(str(error)))
 
 
 def first_page() -> None:
@@ -229,6 +247,9 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
     span = f"{start + 1:,} to {end:,} of " if pages > 1 else ""
     panels.quiet(f"{span}{counted}: {meaning}")
     called = short(scope.adapter, short_of, scope.persona)
+    said = st.session_state.pop("failures-said", None)
+    if said:
+        (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
     for failure in failure_queries.page(scope, wish, page):
         failure_parts.comparison(
             failure,
@@ -236,6 +257,7 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
             called,
             lambda adapter: short(adapter, short_of, scope.persona),
             scope.against is Against.ITSELF,
+            give_back if reader.may("admin") else None,
         )
     download(scope, wish, total)
     if pages > 1:

@@ -4,7 +4,7 @@ from html import escape
 
 import streamlit as st
 
-from annotate_app import onboarding
+from annotate_app import onboarding, panels
 from annotate_app.labeling import (
     CHANGING,
     claim_pair,
@@ -22,8 +22,9 @@ from annotate_app.persona_card import card_html
 from annotate_app.session import day_began, me, signed_in
 from annotate_app.stage import stage_html
 from annotate_app.style import page, persona_colour
-from annotate_app.words import safe_html
-from db.errors import Busy, PersonaLoopError
+from annotate_app.words import many, safe_html
+from db import returns
+from db.errors import Busy, Paused, PersonaLoopError
 from db.labeling import Shown, my_day
 from db.onboarding import step as onboarding_step
 from db.session import readers
@@ -65,7 +66,7 @@ def look_again(annotator_id: int) -> None:
     """Show the first pair as soon as there is one."""
     try:
         found = signed_in() is None or claim_pair(annotator_id) is not None
-    except Busy:
+    except (Busy, Paused):
         return  # looks again in four seconds
     except PersonaLoopError:
         found = True  # the page says why
@@ -95,11 +96,17 @@ except Busy:
     st.info("Many people are saving at this moment. Nothing is lost; trying again by itself.")
     look_again(person.id)
     st.stop()
+except Paused as error:
+    st.session_state["pl-token"] = ""
+    st.info(str(error))
+    look_again(person.id)  # goes on by itself once somebody resumes them
+    st.stop()
 except PersonaLoopError as error:
     st.info(str(error))
     st.stop()
 with readers()() as session:
     day = my_day(session, person.id, since=day_began())
+    came_back = returns.count(session, person.id)
 
 
 def show_nothing() -> None:
@@ -142,6 +149,12 @@ with st.container(key="pl-page"):
         else:
             onboarding.invite(step, judged=day.judged_total)
             show_pair(shown)
+        if came_back:
+            panels.link(
+                "my_history",
+                f"{many(came_back, 'answer')} came back to you with a note: see My history",
+                ":material/undo:",
+            )
     with st.container(key="pl-bar"):
         answer_panel(
             token=token,

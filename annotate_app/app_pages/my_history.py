@@ -1,15 +1,19 @@
 """What I judged: every answer of mine, newest first, any of them open to change."""
 
+from collections.abc import Callable
+
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from annotate_app.labeling import added_words, days_words, verdict_words
 from annotate_app.session import day_began, me
 from annotate_app.stage import pair_html
 from annotate_app.style import page
-from annotate_app.words import ago, clip, say
-from db import labeling
+from annotate_app.words import ago, clip, many, say
+from db import labeling, returns
 from db.errors import PersonaLoopError
-from db.labeling import Past, my_day, my_history
+from db.labeling import Past, Shown, my_day, my_history
+from db.returns import Returned
 from db.second_thoughts import revise_repeat
 from db.session import readers, transact
 
@@ -18,15 +22,46 @@ STEP = 25
 
 def change(past: Past) -> None:
     """Put an earlier pair on the table again; the old answer stands until the new one."""
+    if past.is_repeat:
+        open_again(lambda session: revise_repeat(session, me().id, past.token))
+    else:
+        open_again(lambda session: labeling.revise(session, me().id, past.judgment_id))
+
+
+def revise(returned: Returned) -> None:
+    """Put a pair that came back on the table again."""
+    open_again(lambda session: labeling.revise(session, me().id, returned.judgment_id))
+
+
+def open_again(work: Callable[[Session], Shown]) -> None:
+    """Do it and go to the label page, or say why not."""
     try:
-        if past.is_repeat:
-            transact(None, lambda session: revise_repeat(session, me().id, past.token))
-        else:
-            transact(None, lambda session: labeling.revise(session, me().id, past.judgment_id))
+        transact(None, work)
     except PersonaLoopError as error:
         st.session_state["pl-history-note"] = str(error)
     else:
         st.session_state["pl-go-label"] = True
+
+
+def show_returned(returned: list[Returned]) -> None:
+    """Answers that came back with a note, oldest first, each with the way to give it anew."""
+    if not returned:
+        return
+    st.subheader(f"{many(len(returned), 'answer')} to look at again", anchor=False)
+    st.markdown("Each still counts as it is until you revise it.")
+    for each in returned:
+        with st.container(border=True):
+            st.markdown(
+                f"“{say(clip(each.note, 600))}”  \n"
+                f":small[:gray[{say(clip(each.question, 90))} · came back {ago(each.created_at)}]]"
+            )
+            st.button(
+                "Revise",
+                key=f"revise-{each.token[:16]}",
+                on_click=revise,
+                args=(each,),
+                type="primary",
+            )
 
 
 person = me()
@@ -37,6 +72,7 @@ shown = st.session_state.setdefault("pl-history-shown", STEP)
 with readers()() as session:
     day = my_day(session, person.id, since=day_began())
     past = my_history(session, person.id, shown + 1)
+    returned = returns.waiting(session, person.id)
 
 if note := st.session_state.pop("pl-history-note", ""):
     st.info(note)
@@ -48,6 +84,7 @@ if not past:
         st.switch_page("app_pages/label.py")
     st.stop()
 
+show_returned(returned)
 st.write(days_words(day))
 for each in past[:shown]:
     question = clip(str(each.messages[-1].get("content", "")) if each.messages else "", 90)

@@ -47,6 +47,30 @@ def switch(name: str, active: bool) -> None:
     )
 
 
+def resume(name: str) -> None:
+    """The button's callback."""
+    refuse_kindly(
+        lambda: actions.resume(name, actor=acting("admin")),
+        f"{name} can judge again; earlier gold answers no longer count against them.",
+    )
+
+
+def paused_line(one) -> None:
+    """Why somebody is handed no pair, and the way back."""
+    why, button = st.columns([7, 2], vertical_alignment="center")
+    reason = f"  \n:small[{panels.say(one.paused_reason)}]" if one.paused_reason else ""
+    why.markdown(f"**Paused {ago(one.paused_at)}**: they are handed no pair.{reason}")
+    button.button(
+        "Resume",
+        key=f"resume-{one.id}",
+        on_click=resume,
+        args=(one.name,),
+        icon=":material/play_arrow:",
+        type="primary",
+        width="stretch",
+    )
+
+
 def invite_form() -> None:
     """A name and a role give a link, shown once."""
     with st.container(border=True):
@@ -119,6 +143,7 @@ def row(one) -> None:
         who, role_column, button = st.columns([4, 3, 2], vertical_alignment="center")
         you = " :small[:gray[you]]" if one.id == person.id else ""
         off = "" if one.active else " :gray-badge[switched off]"
+        off += " :orange-badge[paused]" if one.paused_at else ""
         seen = f", last {ago(one.last_at)}" if one.last_at else ""
         ways = [way if way != "link" else "a link that waits" for way in one.ways]
         comes = f"signs in by {panels.say(', '.join(ways))}" if ways else "comes back by a new link"
@@ -145,17 +170,24 @@ def row(one) -> None:
             disabled=one.id == person.id,
             width="stretch",
         )
+        if one.paused_at:
+            paused_line(one)
 
 
 active = sum(one.active for one in humans)
 judging = sum(one.judged > 0 for one in humans)
-panels.opening("People", f"{many(active, 'person', 'people')} can sign in, {judging} have judged")
+paused = sum(one.paused_at is not None for one in humans)
+panels.opening(
+    "People",
+    f"{many(active, 'person', 'people')} can sign in, {judging} have judged"
+    + (f"; {many(paused, 'person is', 'people are')} paused" if paused else ""),
+)
 said = st.session_state.pop("people-said", None)
 if said:
     (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
 invite_form()
 waiting_links()
-for each in humans:
+for each in sorted(humans, key=lambda one: one.paused_at is None):  # who is paused, first
     row(each)
 if others:
     with st.expander(f"{many(len(others), 'annotator')} without a sign-in: imported or simulated"):

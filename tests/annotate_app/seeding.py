@@ -249,7 +249,7 @@ def ask(
                 prompt_id=prompt.id,
                 persona=slug,
                 adapter_id=side,
-                text=f"{side} answers about {product}, way {place}, take {number}.",
+                text=f"An answer about {product}, way {place}, take {number}.",
                 seed=number * 10 + place,
                 source=batch.name,
             )

@@ -7,6 +7,8 @@ import pytest
 from annotate_app import results
 from annotate_app.annotators import people_of
 from annotate_app.checks import checks_of
+from db.models import Verdict
+from db.repeats import Twice
 from tests.annotate_app.test_results import World
 
 
@@ -51,10 +53,24 @@ def test_the_least_reliable_come_first_and_are_told_apart():
 
 def test_gold_is_counted_where_there_is_some():
     world = crowd(rounds=4)
-    gold = dict.fromkeys(range(3), "a")
-    table = people_of(world.packed, world.tables, gold).table.set_index("annotator")
-    assert set(table["gold_n"]) == {3}
-    assert table.loc["ann0", "gold"] >= 0
+    who = next(each for each, name in world.tables.annotators.items() if name == "ann0")
+    table = people_of(world.packed, world.tables, {who: (2, 3)}).table.set_index("annotator")
+    row = table.loc["ann0"]
+    assert (row["gold"], row["gold_n"]) == (pytest.approx(2 / 3), 3)
+    assert row["gold_low"] < row["gold"] < row["gold_high"]
+    assert table.drop("ann0")["gold_n"].sum() == 0
+    assert table.drop("ann0")["gold"].isna().all()
+
+
+def test_the_same_answer_given_twice_is_counted_with_its_interval():
+    world = crowd(rounds=4)
+    who = next(each for each, name in world.tables.annotators.items() if name == "ann1")
+    answers = [Twice(who, Verdict.A, Verdict.A, 1)] * 3 + [Twice(who, Verdict.A, Verdict.B, 1)]
+    table = people_of(world.packed, world.tables, {}, answers).table.set_index("annotator")
+    row = table.loc["ann1"]
+    assert (row["again"], row["again_n"]) == (0.75, 4)
+    assert row["again_low"] < 0.75 < row["again_high"]
+    assert table.loc["ann0", "again_n"] == 0
 
 
 def test_judgments_of_one_adapter_alone_give_no_reliability_and_say_so():

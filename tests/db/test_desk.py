@@ -48,7 +48,7 @@ def test_a_flag_waits_until_somebody_says_what_was_done(make: Make) -> None:
     pair, ann, _ = _asked(make)
     with make.begin() as session:
         first = flags.raise_flag(session, pair, ann, "unsafe", "<b>a knife</b>")
-        assert flags.raise_flag(session, pair, ann, "unsafe", None).id == first.id
+        assert flags.raise_flag(session, pair, ann, "unsafe", "<b>a knife</b>").id == first.id
         (waiting,) = flags.waiting(session)
         assert (waiting.note, waiting.by, waiting.judged) == ("<b>a knife</b>", "ann", False)
         with pytest.raises(Refused, match="few words"):
