@@ -9,6 +9,8 @@ from db.models import (
     Adjudication,
     Annotator,
     AnnotatorKind,
+    AuditEntry,
+    Batch,
     Comparison,
     Flag,
     Role,
@@ -180,3 +182,58 @@ def test_the_audit_is_newest_first_and_narrowed_by_its_address(desk):
     assert "11 acts, newest first" in words(page)
     assert "No act like that" in words(show("audit", subject="nobody"))
     assert len(page.get("download_button")) == 2
+
+
+def new_batch(name="winter"):
+    """The form as filled in, but for its button."""
+    page = show("batches", new="true")
+    return page.text_input(key="batch-name").set_value(name).run()
+
+
+def test_the_form_counts_while_it_is_filled_in_and_makes_the_batch(desk):
+    page = show("batches", new="true")
+    assert "3 comparisons on 3 prompts, 3 judgments in all" in words(page)
+    assert page.button(key="make-batch").disabled
+    page = new_batch()
+    number = {each.label: each for each in page.number_input}
+    number["Judgments a pair"].set_value(2)
+    number["Extra where they disagree"].set_value(1)
+    number["Gold, %"].set_value(10)
+    number["At most, pairs"].set_value(2)
+    page.multiselect(key="batch-adapters-playful_sidekick")
+    {each.label: each for each in page.multiselect}["Only for"].set_value(["ann"])
+    page.run()
+    assert "2 comparisons on 2 prompts, 4 judgments in all" in words(page)
+    page.button(key="make-batch").click().run()
+    assert not page.exception
+    assert "winter is made" in page.success[0].value
+    with desk() as session:
+        made = session.scalars(select(Batch).where(Batch.name == "winter")).one()
+        assert (made.overlap, made.extra_overlap, made.gold_rate) == (2, 1, 0.1)
+        assert (made.named_only, made.strategy, made.random_share) == (True, "informative", 0.2)
+        assert session.scalar(select(AuditEntry.actor).where(AuditEntry.act == "make batch"))
+
+
+def test_a_name_that_is_taken_is_refused_before_the_press(desk):
+    page = new_batch("batch")
+    assert "choose another name" in page.warning[0].value
+    assert page.button(key="make-batch").disabled
+
+
+def test_nothing_to_compare_is_said_with_what_to_do(desk):
+    page = new_batch()
+    page.multiselect(key="batch-adapters-playful_sidekick").set_value(
+        ["playful_sidekick-new"]
+    ).run()
+    assert "There is nothing to compare" in words(page)
+    assert page.button(key="make-batch").disabled
+
+
+def test_a_batch_is_closed_and_opened_again(desk):
+    page = show("batches")
+    page.button(key="close-1").click().run()
+    with desk() as session:
+        assert session.get_one(Batch, 1).state == "closed"
+    page.button(key="open-1").click().run()
+    with desk() as session:
+        assert session.get_one(Batch, 1).state == "open"
