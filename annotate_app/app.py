@@ -30,6 +30,8 @@ SITE = [
     ("training", "Training", Role.ADMIN, "Run"),
     ("adapters", "Adapters", Role.ADMIN, "Run"),
     ("people", "People", Role.ADMIN, "Run"),
+    ("flags", "Flags", Role.ADMIN, "Run"),
+    ("audit", "Audit", Role.ADMIN, "Run"),
 ]
 FIRST = {Role.EVALUATOR: "label", Role.ANALYST: "overview", Role.ADMIN: "label"}
 

@@ -146,6 +146,12 @@ def waiting(session: Session, limit: int = 200) -> list[Waiting]:
     ]
 
 
+def count_waiting(session: Session) -> int:
+    """How many comparisons wait for a decision."""
+    query = select(func.count()).select_from(SetAside).where(SetAside.decision.is_(None))
+    return session.scalar(query) or 0
+
+
 def release(session: Session, comparison_id: int, *, actor: str) -> Comparison:
     """Ask for the comparison after all; it is not caught again.
 

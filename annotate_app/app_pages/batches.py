@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import streamlit as st
 
-from annotate_app import actions, findings, panels, queries, work_queries
+from annotate_app import actions, batch_form, findings, panels, queries, work_queries
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.clock import utcnow
@@ -94,6 +94,17 @@ def card(batch, names) -> None:
                 icon=":material/play_arrow:",
                 width="stretch",
             )
+        if batch.state != "closed":
+            button.button(
+                "Close",
+                key=f"close-{batch.id}",
+                on_click=set_state,
+                args=(batch.id, "closed"),
+                icon=":material/stop_circle:",
+                width="stretch",
+                type="tertiary",
+                help="No more judgments are wanted; it can be opened again",
+            )
         counts = [f"{batch.judged:,} of {batch.wanted:,} judgments"]
         if batch.leased:
             counts.append(f"{batch.leased:,} being looked at now")
@@ -105,10 +116,9 @@ def card(batch, names) -> None:
 
 
 @st.fragment(run_every=10)
-def body() -> None:
-    """Everything, kept up to date, for as long as its reader may see it."""
+def head() -> None:
+    """What is wanted and how long it takes, kept up to date for who may see it."""
     require("admin")
-    names = work_queries.personas()
     batches = work_queries.batches()
     opened = [batch for batch in batches if batch.state == "open" and batch.left]
     left = sum(batch.left for batch in opened)
@@ -126,13 +136,22 @@ def body() -> None:
         automatic=totals.automatic,
         extra=pace(batches),
     )
+
+
+@st.fragment(run_every=10)
+def body() -> None:
+    """Every batch, kept up to date, for as long as its reader may see it."""
+    require("admin")
+    names = work_queries.personas()
+    batches = work_queries.batches()
     said = st.session_state.pop("batches-said", "")
     if said:
         st.error(panels.say(said))
     if not batches:
         panels.empty(
             "No batch yet",
-            "A batch is a set of pairs to judge. Generate candidates for a persona, or import.",
+            "A batch is a set of pairs to judge. Generate candidates for a persona, or import;"
+            " **New batch** above makes a batch of what is there.",
             "personaloop generate --persona playful_sidekick",
         )
     waiting = [batch for batch in batches if batch.left]
@@ -146,4 +165,6 @@ def body() -> None:
 
 
 with panels.live():
+    head()
+    batch_form.show()
     body()

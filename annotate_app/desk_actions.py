@@ -1,0 +1,97 @@
+"""What admins do at the desk: flags, pairs set aside, decisions, notices, batches, erasing.
+
+One transaction each; the ledger's verbs write the audit log. Knows no page.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from annotate_app import work_queries
+from db import adjudication, batch_making, erasing, flags, notices, set_aside
+from db.session import transact
+
+T = TypeVar("T")
+
+
+def _do(work: Callable[[Any], T]) -> T:
+    done = transact(None, work)
+    work_queries.forget()
+    return done
+
+
+def resolve_flag(flag_id: int, words: str, *, stop_asking: bool, actor: str) -> None:
+    """Put a flag away with what was done, and take its pair out of the queue where asked.
+
+    Raises:
+        Refused: There are no words, or somebody resolved it meanwhile; then nothing is changed.
+    """
+
+    def work(session: Any) -> None:
+        flags.resolve(session, flag_id, words, actor=actor)
+        if stop_asking:
+            flags.stop_asking(session, flag_id, actor=actor)
+
+    _do(work)
+
+
+def release(comparison_id: int, *, actor: str) -> None:
+    """Ask for a pair that was set aside after all."""
+    _do(lambda session: set_aside.release(session, comparison_id, actor=actor))
+
+
+def drop(comparison_id: int, *, actor: str) -> None:
+    """Never show a pair that was set aside."""
+    _do(lambda session: set_aside.drop(session, comparison_id, actor=actor))
+
+
+def decide(
+    comparison_id: int,
+    annotator_id: int,
+    verdict: tuple[str, int | None],
+    *,
+    first: tuple[str, int | None],
+    seen: Sequence[int],
+    note: str,
+) -> None:
+    """Decide a pair, in the order in which the adjudicator sees it.
+
+    Raises:
+        Refused: They may not, or it was decided meanwhile.
+    """
+    _do(
+        lambda session: adjudication.decide(
+            session,
+            comparison_id,
+            annotator_id,
+            verdict[0],
+            strength=verdict[1],
+            seen=seen,
+            note=note,
+            first=first,
+        )
+    )
+
+
+def put_away(notice_id: int, *, actor: str) -> None:
+    """Put a notice away."""
+    _do(lambda session: notices.put_away(session, notice_id, actor))
+
+
+def make_batch(plan: batch_making.BatchPlan, *, actor: str) -> batch_making.MadeBatch:
+    """Make a batch with its comparisons.
+
+    Raises:
+        Refused: The name is taken, a value is bad, or there is nothing to compare.
+    """
+    return _do(lambda session: batch_making.make_batch(session, plan, actor=actor))
+
+
+def erase(name: str, *, keep_comments: bool, actor: str) -> erasing.Erased:
+    """Give a person a pseudonym and blank their words.
+
+    Raises:
+        Refused: It was done already, or they would erase themselves.
+    """
+    return _do(
+        lambda session: erasing.erase(session, name, actor=actor, keep_comments=keep_comments)
+    )
