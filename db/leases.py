@@ -15,9 +15,10 @@ from sqlalchemy import Integer, bindparam, exists, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from db import disagreement
 from db.clock import utcnow
 from db.eligibility import HAS_SEATS, may_judge, may_work_in, open_for
-from db.errors import Busy, NotFound, Refused
+from db.errors import Away, Busy, NotFound, Refused
 from db.models import (
     Annotator,
     Assignment,
@@ -29,6 +30,8 @@ from db.models import (
 
 LEASE = timedelta(minutes=15)
 """How long a pair is kept for one person who shows no sign of life."""
+LONGEST = timedelta(hours=2)
+"""How long a page may keep a pair without an answer, however lively it is."""
 REAPED_AT_ONCE = 20
 """Expired leases that one claim cleans up; the next claim takes the next ones."""
 CROWDED_ATTEMPTS = 60
@@ -147,6 +150,7 @@ def give_seat_back(session: Session, comparison_id: int) -> None:
         .values(seats=Comparison.seats + 1)
         .execution_options(synchronize_session=False)
     )
+    disagreement.settle(session, comparison_id)
 
 
 def take_seat(session: Session, comparison_id: int) -> bool:
@@ -300,6 +304,16 @@ def _place_in(
 
 def _anything_left(session: Session, annotator_id: int, batch_id: int | None) -> bool:
     return session.scalar(open_for(annotator_id, batch_id).limit(1)) is not None
+
+
+def refuse_away(since: datetime, now: datetime) -> None:
+    """Keep a pair no longer than ``LONGEST`` without an answer.
+
+    Raises:
+        Away: It was kept that long.
+    """
+    if now >= since + LONGEST:
+        raise Away("You were away, so this pair is kept for you no longer. Go on when you like.")
 
 
 def now_or(now: datetime | None) -> datetime:

@@ -1,5 +1,7 @@
 """Who is given which pair, in which order, and when one more judgment is asked for."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,8 +9,10 @@ from filling import batch, crowd, judge_next, persona
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import labeling, leases
-from db.models import Batch, BatchAnnotator, Candidate, Comparison
+from db import disagreement, labeling, leases, set_aside
+from db.batches import SWAPPED
+from db.errors import Away
+from db.models import Batch, BatchAnnotator, Candidate, Comparison, Judgment, Verdict
 from db.session import sessions
 
 Make = sessionmaker[Session]
@@ -137,3 +141,165 @@ def test_the_next_pair_is_found_by_the_index_of_open_pairs(
         words = " | ".join(row[3] for row in plan)
     assert f"USING INDEX ix_comparison_open ({range_})" in words, words
     assert "TEMP B-TREE" not in words, words
+
+
+VERDICTS = {"a": Verdict.A, "b": Verdict.B, "t": Verdict.TIE, "x": Verdict.BOTH_BAD}
+
+
+@pytest.mark.parametrize(
+    ("standing", "overlap", "extra", "wanted"),
+    [
+        ("", 2, 2, 2),
+        ("a", 2, 2, 2),
+        ("aa", 2, 2, 2),
+        ("tx", 2, 2, 2),
+        ("ab", 2, 2, 3),
+        ("at", 2, 2, 3),
+        ("aba", 2, 2, 3),
+        ("abt", 2, 2, 4),
+        ("abtx", 2, 2, 4),
+        ("aab", 3, 1, 4),
+        ("aabb", 3, 1, 4),
+        ("aabb", 3, 2, 5),
+        ("ab", 2, 0, 2),
+        ("a", 1, 5, 1),
+    ],
+)
+def test_one_more_judgment_is_wanted_until_more_than_half_agree(
+    standing: str, overlap: int, extra: int, wanted: int
+) -> None:
+    verdicts = [VERDICTS[each] for each in standing]
+    assert disagreement.judgments_wanted(verdicts, overlap, extra) == wanted
+
+
+def say(session: Session, who: int, verdict: str, minutes: int = 0) -> Judgment:
+    """Judge the next pair in canonical order."""
+    moment = NOW + timedelta(minutes=minutes)
+    shown = labeling.claim(session, who, now=moment)
+    assert shown is not None
+    placed = SWAPPED[Verdict(verdict)] if shown.placement < 0 else verdict
+    made = labeling.judge(session, shown.token, who, placed, now=moment, min_dwell=False)
+    assert isinstance(made, Judgment)
+    return made
+
+
+def wants(session: Session) -> tuple[int, int]:
+    row = session.execute(select(Comparison.overlap, Comparison.seats)).one()
+    return row.overlap, row.seats
+
+
+def disputed(session: Session, extra: int = 2) -> None:
+    batch(session, pairs=1, overlap=2).extra_overlap = extra
+    session.flush()
+
+
+def test_a_disagreement_asks_one_more_person_at_a_time(make: Make, people: list[int]) -> None:
+    ann, bob, cid, dan, eve = people
+    with make.begin() as session:
+        disputed(session)
+        say(session, ann, "a")
+        assert wants(session) == (2, 1)
+        say(session, bob, "b")
+        assert wants(session) == (3, 1)
+        say(session, cid, "tie")
+        assert wants(session) == (4, 1)
+        say(session, dan, "both_bad")
+        assert wants(session) == (4, 0), "the batch's extra judgments are used up"
+        assert told(session, eve) is None
+
+
+def test_agreement_asks_nobody_more(make: Make, people: list[int]) -> None:
+    with make.begin() as session:
+        disputed(session)
+        say(session, people[0], "tie")
+        say(session, people[1], "both_bad")
+        assert wants(session) == (2, 0)
+
+
+def test_what_an_undo_or_a_revision_made_unnecessary_is_given_back(
+    make: Make, people: list[int]
+) -> None:
+    ann, bob, cid = people[:3]
+    with make.begin() as session:
+        disputed(session)
+        say(session, ann, "a")
+        second = say(session, bob, "b")
+        assert wants(session) == (3, 1)
+        labeling.revise(session, bob, second.id, now=NOW)
+        say(session, bob, "a")
+        assert wants(session) == (2, 0)
+        labeling.undo(session, bob, now=NOW)
+        say(session, bob, "b")
+        assert wants(session) == (3, 1)
+        labeling.undo(session, bob, now=NOW)
+        assert wants(session) == (2, 0)
+        say(session, bob, "b")
+        held = labeling.claim(session, cid, now=NOW)
+        assert held is not None
+        labeling.undo(session, bob, now=NOW)
+        say(session, bob, "a")
+        assert wants(session) == (3, 0), "what somebody has in hand is theirs"
+        labeling.release(session, held.token, cid)
+        assert wants(session) == (2, 0)
+
+
+def test_a_pair_taken_out_of_the_queue_or_set_aside_stays_so(make: Make, people: list[int]) -> None:
+    ann, bob = people[:2]
+    with make.begin() as session:
+        disputed(session)
+        say(session, ann, "a")
+        say(session, bob, "b")
+        set_aside.put(session, session.scalars(select(Comparison)).one(), "says who wrote it")
+        session.flush()
+        assert wants(session) == (2, 0)
+        labeling.undo(session, bob, now=NOW)
+        say(session, bob, "tie")
+        assert wants(session) == (2, 0)
+
+
+def test_two_who_answer_at_once_see_each_others_answer(
+    url: str, make: Make, people: list[int]
+) -> None:
+    with make.begin() as session:
+        disputed(session)
+        shown = [labeling.claim(session, who, now=NOW) for who in people[:2]]
+    ready = threading.Barrier(2)
+
+    def answer(number: int, verdict: str) -> None:
+        pair = shown[number]
+        assert pair is not None
+        placed = SWAPPED[Verdict(verdict)] if pair.placement < 0 else verdict
+        ready.wait()
+        with make.begin() as session:
+            labeling.judge(session, pair.token, people[number], placed, now=NOW, min_dwell=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(answer, 0, "a"), pool.submit(answer, 1, "b")]:
+            done.result(timeout=60)
+    with make() as session:
+        assert wants(session) == (3, 1)
+
+
+def test_a_page_keeps_a_pair_for_two_hours_at_most(make: Make, people: list[int]) -> None:
+    ann, bob = people[:2]
+    with make.begin() as session:
+        batch(session, pairs=1)
+        shown = labeling.claim(session, ann, now=NOW)
+        assert shown is not None
+        for minutes in range(10, 120, 10):
+            ends = labeling.renew(session, shown.token, ann, now=NOW + timedelta(minutes=minutes))
+        assert ends == NOW + timedelta(hours=2)
+        with pytest.raises(Away, match="You were away"):
+            labeling.renew(session, shown.token, ann, now=NOW + timedelta(minutes=120))
+        assert told(session, bob, 121) == shown.comparison_id
+
+
+def test_whoever_comes_back_holds_the_pair_anew(make: Make, people: list[int]) -> None:
+    ann = people[0]
+    with make.begin() as session:
+        batch(session, pairs=1)
+        shown = labeling.claim(session, ann, now=NOW)
+        assert shown is not None
+        again = told(session, ann, 180)
+        assert again == shown.comparison_id
+        labeling.renew(session, shown.token, ann, now=NOW + timedelta(minutes=190))
