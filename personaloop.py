@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "init": "db.commands:init",
     "users": "db.commands:users",
+    "batches": "db.batch_commands:group",
     "gold": "db.gold_commands:gold",
     "annotators": "db.annotator_commands:annotators",
     "guidelines": "db.guideline_commands:guidelines",

@@ -14,7 +14,16 @@ from annotate_app.panel.answers import Answer, Status, reasons_of
 from annotate_app.words import clip, many
 from db import labeling
 from db.clock import utcnow
-from db.errors import AlreadyJudged, Busy, LeaseLost, NotFound, PersonaLoopError, Refused, TooSoon
+from db.errors import (
+    AlreadyJudged,
+    Away,
+    Busy,
+    LeaseLost,
+    NotFound,
+    PersonaLoopError,
+    Refused,
+    TooSoon,
+)
 from db.flags import COMMENT, raise_flag
 from db.labeling import MyDay, Past, Shown
 from db.labeling_day import REMAINING_COUNTED
@@ -47,15 +56,25 @@ def claim_pair(annotator_id: int) -> Shown | None:
     return transact(None, lambda session: labeling.claim(session, annotator_id))
 
 
-def keep_pair(token: str, annotator_id: int) -> bool:
-    """Renew the lease of the pair on screen; False where it is not held any more."""
+def away_words(token: str, annotator_id: int) -> str | None:
+    """Renew the lease of the pair on screen: None while it is held, else why it is not.
+
+    The words are empty where the page just goes on, and say so where the person seems to be gone.
+    """
     try:
         transact(None, lambda session: labeling.renew(session, token, annotator_id))
     except Busy:
-        return True
+        return None
+    except Away as away:
+        return str(away)
     except PersonaLoopError:
-        return False
-    return True
+        return ""
+    return None
+
+
+def keep_pair(token: str, annotator_id: int) -> bool:
+    """Renew the lease of the pair on screen; False where it is not held any more."""
+    return away_words(token, annotator_id) is None
 
 
 def handle_answer(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import audit, batches
+from db import audit, batches, ordering
 from db.candidates import nearly_same
 from db.errors import NotFound, Refused
 from db.models import (
@@ -189,6 +189,8 @@ def make_batch(session: Session, plan: BatchPlan, *, actor: str) -> MadeBatch:
         batches.put_comparison(
             session, made, session.get_one(Candidate, one), session.get_one(Candidate, other)
         )
+    if plan.strategy != "listed":
+        ordering.rank(session, made)
     audit.record(
         session,
         actor,

@@ -72,3 +72,7 @@ class Paused(Refused):
 
 class IncumbentChanged(Refused):
     """Another adapter answers by now than the one that the caller decided about."""
+
+
+class Away(LeaseLost):
+    """A pair was kept as long as one may be without an answer; the person may be gone."""

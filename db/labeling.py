@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import blocks, gold, mixing, pausing, repeats, returns, set_aside
+from db import blocks, disagreement, gold, mixing, pausing, repeats, returns, set_aside
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, Refused, TooSoon
 from db.flags import raise_flag
@@ -18,11 +18,13 @@ from db.guidelines import accepted
 from db.labeling_day import MyDay, Past, my_day, my_history, why_nothing
 from db.leases import (
     LEASE,
+    LONGEST,
     let_go,
     live_lease,
     lock_annotator,
     now_or,
     reap,
+    refuse_away,
     seat_assignment,
     still_open,
     take_next,
@@ -95,8 +97,9 @@ def claim(
     held = live_lease(session, annotator_id)
     if held is not None:
         if _keep(session, held, batch_id):
-            if held.expires_at < moment or held.shown_at is None:
-                held.shown_at = moment
+            if held.expires_at <= moment:
+                held.leased_at = held.shown_at = moment
+            held.shown_at = held.shown_at or moment
             held.expires_at = moment + lease
             session.flush()
             return mixing.shown_again(session, held)
@@ -236,6 +239,7 @@ def judge(
         raise_flag(
             session, made.comparison_id, annotator_id, made.flag, made.comment, judgment_id=made.id
         )
+    disagreement.settle(session, made.comparison_id)
     if made.id % blocks.EVERY == 0:
         blocks.seal(session)
     return made
@@ -283,9 +287,10 @@ def renew(
     now: datetime | None = None,
     lease: timedelta = LEASE,
 ) -> datetime:
-    """Keep a pair while the page lives; returns when the lease now runs out.
+    """Keep a pair while the page lives, for two hours at most; returns when it now runs out.
 
     Raises:
+        Away: It was kept for two hours, and nobody answered.
         LeaseLost: It is not held any more.
     """
     assignment = _find(session, token, annotator_id)
@@ -293,7 +298,9 @@ def renew(
         return repeats.renew(session, token, annotator_id, now_or(now), lease)
     if assignment.state is not AssignmentState.LEASED:
         raise LeaseLost("This pair is not kept for you any more. Here is the next one.")
-    assignment.expires_at = now_or(now) + lease
+    moment = now_or(now)
+    refuse_away(assignment.leased_at, moment)
+    assignment.expires_at = min(moment + lease, assignment.leased_at + LONGEST)
     session.flush()
     return assignment.expires_at
 

@@ -5,18 +5,18 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Exists, exists, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import mixing, repeats
+from db import eligibility, mixing, repeats
 from db.batches import SWAPPED
-from db.leases import now_or, open_for
+from db.eligibility import open_for
+from db.leases import now_or
 from db.models import (
     Annotator,
     Assignment,
     AssignmentState,
     Batch,
-    BatchAnnotator,
     BatchState,
     Comparison,
     Judgment,
@@ -233,39 +233,19 @@ def why_nothing(session: Session, annotator_id: int) -> str:
         )
     if step(session, annotator_id).must:
         return "There is something to read first: reload the page."
-    theirs = open_for(annotator_id).where(or_(~Batch.named_only, _named(annotator_id)))
-    if session.scalar(theirs.limit(1)) is not None:
+    if session.scalar(open_for(annotator_id).limit(1)) is not None:
         return "There is a pair for you now: reload the page."
     if session.scalar(select(Batch.id).limit(1)) is None:
         return (
             "Nothing has been prepared for judging yet. The person who invited you can make the"
             " first pairs with `personaloop generate`."
         )
-    leased = session.scalar(
-        select(func.count())
-        .select_from(Assignment)
-        .join(Comparison, Comparison.id == Assignment.comparison_id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .where(
-            Assignment.state == AssignmentState.LEASED,
-            Assignment.annotator_id != annotator_id,
-            Batch.state == BatchState.OPEN,
-            or_(~Batch.named_only, _named(annotator_id)),
-        )
-    )
+    leased = eligibility.leased_by_others(session, annotator_id)
     mine = session.scalar(
         select(func.count()).where(
             Assignment.annotator_id == annotator_id, Assignment.state == AssignmentState.JUDGED
         )
     )
-    seats = (
-        select(Comparison.id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .where(Batch.state == BatchState.OPEN, Comparison.seats > 0, Batch.purpose == "work")
-    )
-    theirs = seats.where(or_(~Batch.named_only, _named(annotator_id)))
-    open_seats = session.scalar(theirs.limit(1))
-    for_others = session.scalar(seats.where(Batch.named_only, ~_named(annotator_id)).limit(1))
     pairs = "1 pair" if mine == 1 else f"{mine} pairs"
     thanks = f"You judged {pairs} so far: thank you! " if mine else ""
     if leased:
@@ -273,12 +253,17 @@ def why_nothing(session: Session, annotator_id: int) -> str:
             f"{thanks}The last pairs are with other people right now ({leased} open). If one of"
             " them comes back it will appear here; look in again in a few minutes."
         )
-    if open_seats is not None:
+    if eligibility.own_left(session, annotator_id):
+        return (
+            f"{thanks}What is open holds replies that you wrote, so somebody else's eyes are"
+            " needed. New pairs come with the next round."
+        )
+    if eligibility.for_others_to_see(session, annotator_id):
         return (
             f"{thanks}You have seen every pair that is open. The rest needs somebody else's eyes,"
             " because each pair is judged by different people."
         )
-    if for_others is not None:
+    if eligibility.for_named_others(session, annotator_id):
         return (
             f"{thanks}The pairs that are open are set aside for certain people. New ones for"
             " everybody come with the next round."
@@ -287,13 +272,6 @@ def why_nothing(session: Session, annotator_id: int) -> str:
     if paused is not None:
         return f"{thanks}Judging is paused for the moment. Nothing is lost; come back later."
     return f"{thanks}Every pair has all its judgments. New ones come with the next round."
-
-
-def _named(annotator_id: int) -> Exists:
-    """Whether the batch of the outer query is for this annotator by name."""
-    return exists().where(
-        BatchAnnotator.batch_id == Batch.id, BatchAnnotator.annotator_id == annotator_id
-    )
 
 
 def _pace(dwells: list[int]) -> float | None:

@@ -8,25 +8,17 @@ writes is alone from its first statement.
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import (
-    BindParameter,
-    Exists,
-    Integer,
-    Select,
-    bindparam,
-    exists,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Integer, bindparam, exists, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from db import disagreement
 from db.clock import utcnow
-from db.errors import Busy, NotFound, Refused
+from db.eligibility import HAS_SEATS, may_judge, may_work_in, open_for
+from db.errors import Away, Busy, NotFound, Refused
 from db.models import (
     Annotator,
     Assignment,
@@ -38,55 +30,47 @@ from db.models import (
 
 LEASE = timedelta(minutes=15)
 """How long a pair is kept for one person who shows no sign of life."""
+LONGEST = timedelta(hours=2)
+"""How long a page may keep a pair without an answer, however lively it is."""
 REAPED_AT_ONCE = 20
 """Expired leases that one claim cleans up; the next claim takes the next ones."""
 CROWDED_ATTEMPTS = 60
 """How often a claim looks again while everything it could take is being taken by others."""
 
 
-def _mine(annotator_id: int | BindParameter[int]) -> Exists:
-    """Whether this annotator has judged, skipped or holds the comparison of the outer query."""
-    return exists().where(
-        Assignment.comparison_id == Comparison.id,
-        Assignment.annotator_id == annotator_id,
-        or_(
-            Assignment.state == AssignmentState.JUDGED,
-            Assignment.state == AssignmentState.SKIPPED,
-            Assignment.state == AssignmentState.LEASED,
-        ),
-    )
+FIRST = (0, 0)
+"""Before every rank and id."""
+LAST_PLACES = 8
+"""Latest assignments among which an annotator's place in a batch is looked for."""
 
+_ME = bindparam("annotator", type_=Integer)
 
 # Built once: putting such a statement together costs more than running it.
-_LAST_PLACE = (
-    select(Comparison.batch_id, Comparison.id)
+_LAST_PLACES = (
+    select(Comparison.batch_id, Comparison.rank, Comparison.id, Assignment.leased_at)
     .join(Assignment, Assignment.comparison_id == Comparison.id)
     .join(Batch, Batch.id == Comparison.batch_id)
-    .where(Assignment.annotator_id == bindparam("annotator"), Batch.purpose != "gold")
+    .where(Assignment.annotator_id == _ME, Batch.purpose != "gold")
     .order_by(Assignment.id.desc())
-    .limit(1)
+    .limit(LAST_PLACES)
 )
 _OPEN_BATCHES = (
-    select(Batch.id)
-    .where(
-        Batch.state == BatchState.OPEN,
-        Batch.purpose != "gold",
-        exists().where(Comparison.batch_id == Batch.id, Comparison.seats > 0),
-    )
+    select(Batch.id, Batch.ranked_at)
+    .where(*may_work_in(_ME), exists().where(Comparison.batch_id == Batch.id, HAS_SEATS))
     .order_by(Batch.priority.desc(), Batch.id)
 )
 _NEXT = (
     select(Comparison.id)
-    .where(
-        Comparison.batch_id == bindparam("batch"),
-        Comparison.seats > 0,
-        Comparison.id > bindparam("after"),
-        ~_mine(bindparam("annotator", type_=Integer)),
-    )
-    .order_by(Comparison.id)
+    .where(Comparison.batch_id == bindparam("batch"), HAS_SEATS, *may_judge(_ME))
+    .order_by(Comparison.rank, Comparison.id)
     .limit(1)
     .with_for_update(of=Comparison, skip_locked=True, key_share=True)
 )
+# Two ranges, because SQLite takes no index for (rank, id) > (?, ?) where id is the row's own.
+_NEXT_OF_RANK = _NEXT.where(
+    Comparison.rank == bindparam("rank"), Comparison.id > bindparam("after")
+)
+_NEXT_OF_LATER_RANKS = _NEXT.where(Comparison.rank > bindparam("rank"))
 _EXPIRED = (
     select(Assignment, Comparison.id)
     .join(Comparison, Comparison.id == Assignment.comparison_id)
@@ -166,6 +150,7 @@ def give_seat_back(session: Session, comparison_id: int) -> None:
         .values(seats=Comparison.seats + 1)
         .execution_options(synchronize_session=False)
     )
+    disagreement.settle(session, comparison_id)
 
 
 def take_seat(session: Session, comparison_id: int) -> bool:
@@ -178,8 +163,9 @@ def take_seat(session: Session, comparison_id: int) -> bool:
 def take_next(session: Session, annotator_id: int, batch_id: int | None, now: datetime) -> int:
     """Take a seat in the next comparison for this annotator; 0 when there is none.
 
-    Order: batches by priority, then age; within a batch by id, going on from the annotator's last
-    comparison and round again, so that a long day does not walk over its own past at every claim.
+    Order: batches by priority, then age; within a batch by rank and id, going on from the
+    annotator's last comparison and round again, so that a long day does not walk over its own past
+    at every claim. A batch that was ranked since is walked from its start.
 
     Raises:
         Busy: Others kept taking what was left for longer than anybody should wait.
@@ -290,37 +276,44 @@ def still_open(session: Session, comparison_id: int) -> bool:
 
 
 def _try_next(session: Session, annotator_id: int, batch_id: int | None) -> int:
-    last = session.execute(_LAST_PLACE, {"annotator": annotator_id}).first()
-    for each in session.scalars(_OPEN_BATCHES):
+    me = {"annotator": annotator_id}
+    last = session.execute(_LAST_PLACES, me).tuples().all()
+    for each, ranked_at in session.execute(_OPEN_BATCHES, me).tuples():
         if batch_id not in {None, each}:
             continue
-        after = last[1] if last is not None and last[0] == each else 0
-        for start in (after, 0) if after else (0,):
-            found = session.scalar(
-                _NEXT, {"batch": each, "after": start, "annotator": annotator_id}
-            )
+        rank, after = _place_in(last, each, ranked_at)
+        place = {"batch": each, "rank": rank, "after": after, **me}
+        ways = (_NEXT_OF_RANK, _NEXT_OF_LATER_RANKS, _NEXT) if after else (_NEXT,)
+        for query in ways:
+            found = session.scalar(query, place)
             if found is not None and take_seat(session, found):
                 return found
     return 0
 
 
-def open_for(annotator_id: int, batch_id: int | None = None) -> Select[int]:
-    """The comparisons that this annotator could be given now, as a query of their ids."""
-    query = (
-        select(Comparison.id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .where(
-            Batch.state == BatchState.OPEN,
-            Batch.purpose != "gold",
-            Comparison.seats > 0,
-            ~_mine(annotator_id),
-        )
-    )
-    return query if batch_id is None else query.where(Comparison.batch_id == batch_id)
+def _place_in(
+    last: Sequence[tuple[int, int, int, datetime]], batch_id: int, ranked_at: datetime | None
+) -> tuple[int, int]:
+    """After an annotator's latest pair in a batch, or its start where it was ranked since."""
+    for batch, rank, comparison_id, leased_at in last:
+        if batch == batch_id:
+            fresh = ranked_at is None or leased_at > ranked_at
+            return (rank, comparison_id) if fresh else FIRST
+    return FIRST
 
 
 def _anything_left(session: Session, annotator_id: int, batch_id: int | None) -> bool:
     return session.scalar(open_for(annotator_id, batch_id).limit(1)) is not None
+
+
+def refuse_away(since: datetime, now: datetime) -> None:
+    """Keep a pair no longer than ``LONGEST`` without an answer.
+
+    Raises:
+        Away: It was kept that long.
+    """
+    if now >= since + LONGEST:
+        raise Away("You were away, so this pair is kept for you no longer. Go on when you like.")
 
 
 def now_or(now: datetime | None) -> datetime:

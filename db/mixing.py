@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from db import gold, repeats
+from db.eligibility import may_work_in
 from db.fates import Fate, day_key, fate, pairs_to_go
 from db.leases import give_seat_back, live_lease
 from db.models import Annotator, Assignment, Batch, BatchState, Comparison, Judgment
@@ -91,7 +92,7 @@ def host_batch(session: Session, annotator_id: int) -> Batch | None:
         return last
     return session.scalar(
         select(Batch)
-        .where(Batch.state == BatchState.OPEN, Batch.purpose == "work")
+        .where(*may_work_in(annotator_id))
         .order_by(Batch.priority.desc(), Batch.id)
         .limit(1)
     )

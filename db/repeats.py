@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased, joinedload
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, NotFound, Refused, TooSoon
 from db.fates import number
-from db.leases import LEASE
+from db.leases import LEASE, refuse_away
 from db.models import (
     Annotator,
     Assignment,
@@ -202,14 +202,17 @@ def skip(session: Session, token: str, annotator_id: int, now: datetime) -> None
 def renew(
     session: Session, token: str, annotator_id: int, now: datetime, lease: timedelta
 ) -> datetime:
-    """When a repeat that is still open would run out, if it did.
+    """When a repeat that is still open would run out, if it did; in time the words of any pair.
 
     Raises:
         NotFound: No such pair.
+        Away: It was kept for two hours, and nobody answered.
         LeaseLost: It was answered or skipped.
     """
-    if _mine(session, token, annotator_id).answered_at is not None:
+    found = _mine(session, token, annotator_id)
+    if found.answered_at is not None:
         raise LeaseLost("This pair is not kept for you any more. Here is the next one.")
+    refuse_away(found.shown_at, now)
     return now + lease
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import repeats, returns
+from db import disagreement, repeats, returns
 from db.batches import SWAPPED
 from db.errors import NotFound, Refused
 from db.leases import (
@@ -64,6 +64,7 @@ def undo(
     if last is None:
         raise Refused("There is nothing to undo: you have not judged a pair today.")
     judgment, assignment = last.tuple()
+    _lock_both(session, annotator_id, judgment.comparison_id)
     _set_aside(session, annotator_id)
     session.add(Retraction(judgment_id=judgment.id, reason="undone", created_at=moment))
     returns.answered(session, judgment.id, moment)
@@ -71,7 +72,9 @@ def undo(
     assignment.seat = False
     assignment.state = AssignmentState.WITHDRAWN
     session.flush()
-    return _again(session, assignment, judgment, moment, seat=held)
+    made = _again(session, assignment, judgment, moment, seat=held)
+    disagreement.settle(session, judgment.comparison_id)
+    return made
 
 
 def revise(
@@ -111,6 +114,13 @@ def revise_repeat(
     made = repeats.change(session, annotator_id, token, moment)
     _set_aside(session, annotator_id)
     return made
+
+
+def _lock_both(session: Session, annotator_id: int, comparison_id: int) -> None:
+    """Lock the pair to show again and the one that goes back, in the order of their ids."""
+    held = live_lease(session, annotator_id)
+    if held is not None:
+        disagreement.lock(session, comparison_id, held.comparison_id)
 
 
 def _set_aside(session: Session, annotator_id: int) -> None:

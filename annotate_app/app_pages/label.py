@@ -7,6 +7,7 @@ import streamlit as st
 from annotate_app import onboarding, panels
 from annotate_app.labeling import (
     CHANGING,
+    away_words,
     claim_pair,
     first_pairs_words,
     handle_answer,
@@ -57,8 +58,15 @@ def take_answer() -> None:
 @st.fragment(run_every=60)
 def stay_alive(token: str, annotator_id: int) -> None:
     """Renew the lease while the page lives; start over where it is gone or the person is."""
-    if signed_in() is None or not keep_pair(token, annotator_id):
+    words = "" if signed_in() is None else away_words(token, annotator_id)
+    if words is not None:
+        st.session_state["pl-away"] = words
         st.rerun(scope="app")
+
+
+def come_back() -> None:
+    """The person is here again: the next run hands them a pair."""
+    st.session_state["pl-away"] = ""
 
 
 @st.fragment(run_every=4)
@@ -89,6 +97,11 @@ if step.must and not (in_hand and keep_pair(in_hand, person.id)):  # a pair in h
     st.stop()
 if onboarding.practising():
     onboarding.show_practice(must=False)
+    st.stop()
+if st.session_state.get("pl-away"):  # a forgotten page takes no pair by itself
+    st.session_state["pl-token"] = ""
+    st.info(st.session_state["pl-away"])
+    st.button("Go on judging", type="primary", on_click=come_back)
     st.stop()
 try:
     shown = claim_pair(person.id)

@@ -55,6 +55,8 @@ class Batch(Base):
     """Only for the annotators in ``batch_annotator``."""
     rubric: Mapped[str] = mapped_column(Text, default="", server_default="")
     """What to look at, in Markdown, shown on the label page."""
+    ranked_at: Mapped[datetime | None]
+    """When its comparisons were last put in order; null where they stand as they were made."""
 
     __table_args__ = (CheckConstraint("overlap >= 1", name="overlap"),)
 

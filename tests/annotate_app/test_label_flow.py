@@ -113,6 +113,17 @@ def test_a_lost_lease_is_noticed_and_a_live_one_kept(annotator):
     assert not page.keep_pair(shown.token, annotator)
 
 
+def test_a_pair_kept_for_two_hours_is_let_go_with_words_and_none_is_taken_instead(annotator):
+    shown = page.claim_pair(annotator)
+    assert page.away_words(shown.token, annotator) is None
+    with sessions().begin() as session:
+        held = session.scalar(select(Assignment).where(Assignment.token == shown.token))
+        held.leased_at = utcnow() - timedelta(hours=2, seconds=1)
+    assert "You were away" in page.away_words(shown.token, annotator)
+    with readers()() as session:
+        assert session.scalar(select(func.count()).select_from(Assignment)) == 1
+
+
 def test_an_answer_in_the_history_reads_as_its_button(annotator):
     for verdict, strength, words in [
         ("a", 2, "A is much better"), ("b", 1, "B is better"), ("tie", None, "Tie"),

@@ -10,18 +10,19 @@ from tests.proof.ledgers import CONSTRAINTS, remove_constraint, seed
 
 @pytest.mark.slow
 def test_killed_processes_and_lost_leases_lose_double_and_over_assign_nothing(
-    url: str,
+    url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = prove(url, annotators=6, comparisons=200, overlap=3, life=5, limit=280)
-    print(outcome)
+    with capsys.disabled():
+        print(f"\n{outcome}")
     assert outcome.holds, outcome
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("constraint", sorted(CONSTRAINTS))
-def test_without_a_constraint_the_proof_fails(empty_url: str, constraint: str) -> None:
+def test_without_a_constraint_the_proof_fails(url: str, constraint: str) -> None:
     outcome = prove(
-        empty_url, annotators=4, comparisons=60, overlap=2, life=4, limit=120, without=constraint
+        url, annotators=4, comparisons=60, overlap=2, life=4, limit=120, without=constraint
     )
     assert not outcome.holds
     assert outcome.doubled if constraint == "one-judgment" else outcome.over_assigned

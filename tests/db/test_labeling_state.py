@@ -19,7 +19,7 @@ from db.session import close_database, sessions, upgrade
 
 PEOPLE = ("ann", "bob", "cid")
 WHO = st.integers(0, len(PEOPLE) - 1)
-PAIRS, OVERLAP = 3, 2
+PAIRS, OVERLAP, EXTRA = 3, 2, 1
 
 
 class Labeling(RuleBasedStateMachine):
@@ -34,7 +34,7 @@ class Labeling(RuleBasedStateMachine):
         self.now = datetime(2026, 1, 1, 8, tzinfo=UTC)
         with self.make.begin() as session:
             filling.persona(session)
-            filling.batch(session, pairs=PAIRS, overlap=OVERLAP)
+            filling.batch(session, pairs=PAIRS, overlap=OVERLAP).extra_overlap = EXTRA
             self.people = filling.crowd(session, PEOPLE)
         self.tokens: list[tuple[int, str]] = []
         self.placements: dict[tuple[int, int], int] = {}
@@ -140,6 +140,19 @@ class Labeling(RuleBasedStateMachine):
         )
         return session.scalar(query) or 0
 
+    def _as_many_as_disagree(self, session: Session) -> None:
+        """Every pair wants what its standing verdicts call for, or what is in hand already."""
+        for each in session.scalars(select(Comparison)):
+            said = session.scalars(
+                select(Judgment.verdict)
+                .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+                .where(Judgment.comparison_id == each.id, Retraction.judgment_id.is_(None))
+            ).all()
+            winners = {v.value if v.value in {"a", "b"} else "none" for v in said}
+            split = len(said) >= OVERLAP and len(winners) > 1
+            taken = each.overlap - each.seats
+            assert each.overlap == max(OVERLAP + EXTRA * split, taken)
+
     @invariant()
     def nothing_is_lost_doubled_or_over_assigned(self) -> None:
         with self.make() as session:
@@ -163,7 +176,8 @@ class Labeling(RuleBasedStateMachine):
                     " GROUP BY comparison_id)"
                 )
             )
-            assert (most or 0) <= OVERLAP
+            assert (most or 0) <= OVERLAP + EXTRA
+            self._as_many_as_disagree(session)
             leases = session.execute(
                 text(
                     "SELECT count(*) FROM assignment WHERE state = 'leased'"

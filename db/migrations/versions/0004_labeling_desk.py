@@ -390,6 +390,7 @@ def upgrade() -> None:
         "batch", sa.Column("named_only", sa.Boolean(), server_default=sa.false(), nullable=False)
     )
     op.add_column("batch", sa.Column("rubric", sa.Text(), server_default="", nullable=False))
+    op.add_column("batch", sa.Column("ranked_at", sa.DateTime(timezone=True), nullable=True))
 
     op.add_column("candidate", sa.Column("author_id", sa.Integer(), nullable=True))
     op.add_column("comparison", sa.Column("rank", sa.Integer(), server_default="0", nullable=False))

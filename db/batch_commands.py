@@ -1,0 +1,172 @@
+"""``personaloop batches``: makes, lists, orders and switches batches. Parses options and prints."""
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import audit, batches, ordering
+from db.batch_making import MOST_OVERLAP, STRATEGIES, BatchPlan, make_batch
+from db.command_options import actor, database_option
+from db.errors import Refused
+from db.models import Batch, BatchState, Comparison
+from db.session import readers, require_current, sessions
+
+
+@click.group("batches")
+def group() -> None:
+    """Batches: which pairs are asked, how often, in which order and of whom."""
+
+
+@group.command("list")
+@database_option
+def list_(database_url: str | None) -> None:
+    """List batches, the first asked first: state, priority, judgments of those wanted, order."""
+    require_current(database_url)
+    with readers(database_url)() as session:
+        found = list(session.scalars(select(Batch).order_by(Batch.priority.desc(), Batch.id)))
+        for each in found:
+            done = batches.progress(session, each.id)
+            click.echo(
+                f"{each.id:>5}  {each.state.value:<7} priority {each.priority:<3}"
+                f" {done.judged} of {done.wanted} judged  {each.strategy:<11}"
+                f" {each.name}{'  (gold)' if each.purpose == 'gold' else ''}"
+                f"{'  (named people only)' if each.named_only else ''}"
+            )
+    if not found:
+        click.echo("no batches yet; `personaloop batches create NAME --persona SLUG` makes one")
+
+
+@group.command()
+@click.argument("name")
+@click.option("--persona", required=True, help="Slug of the persona whose candidates are compared.")
+@click.option(
+    "--adapter", "adapters", multiple=True, help="Adapter id; repeatable.  [default: all]"
+)
+@click.option("--split", help="Only prompts of this split: loop, heldout (blind), imported.")
+@click.option("--journey", help="Only prompts of this journey.")
+@click.option("--tag", help="Only prompts with this tag.")
+@click.option("--most", type=int, help="Most comparisons.")
+@click.option("--overlap", type=int, default=1, show_default=True, help="Judgments a comparison.")
+@click.option(
+    "--extra-overlap",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Judgments that may be added where the first ones disagree.",
+)
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="informative", show_default=True)
+@click.option("--random-share", type=float, default=0.2, show_default=True, help="0 to 1.")
+@click.option("--gold-rate", type=float, default=0.0, show_default=True, help="Share, 0 to 0.5.")
+@click.option("--repeat-rate", type=float, default=0.0, show_default=True, help="Share, 0 to 0.5.")
+@click.option("--rubric", default="", help="What to look at, in Markdown.")
+@click.option(
+    "--annotator", "annotators", multiple=True, help="Name; repeatable; all without."
+)
+@click.option("--priority", type=int, default=0, show_default=True, help="Higher is asked first.")
+@click.option("--open/--paused", default=True, show_default=True, help="Whether it begins at once.")
+@database_option
+def create(database_url: str | None, **plan: object) -> None:
+    """Make the batch NAME from candidates that are in the ledger."""
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        made = make_batch(session, BatchPlan(**plan), actor=actor())  # type: ignore[arg-type]
+        click.echo(f"batch {made.id} {made.name}: {made.asks.comparisons} comparisons")
+
+
+@group.command()
+@click.argument("batch")
+@click.option("--strategy", type=click.Choice(STRATEGIES), help="Change the order's kind first.")
+@database_option
+def rank(batch: str, strategy: str | None, database_url: str | None) -> None:
+    """Put the open pairs of BATCH (its name) in order anew, with what is known by now."""
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        found = batches.batch(session, batch)
+        found.strategy = strategy or found.strategy
+        count = ordering.rank(session, found)
+        audit.record(
+            session, actor(), "rank batch", found.name, pairs=count, strategy=found.strategy
+        )
+        click.echo(f"{found.name}: {count} pairs in {found.strategy} order")
+
+
+@group.command()
+@click.argument("batch")
+@database_option
+def pause(batch: str, database_url: str | None) -> None:
+    """Hand out no pair of BATCH (its name) until it is opened again."""
+    _switch(batch, BatchState.PAUSED, database_url)
+
+
+@group.command("open")
+@click.argument("batch")
+@database_option
+def open_(batch: str, database_url: str | None) -> None:
+    """Hand out the pairs of BATCH (its name)."""
+    _switch(batch, BatchState.OPEN, database_url)
+
+
+@group.command()
+@click.argument("batch")
+@database_option
+def close(batch: str, database_url: str | None) -> None:
+    """Ask no more of BATCH (its name); its judgments stay."""
+    _switch(batch, BatchState.CLOSED, database_url)
+
+
+@group.command()
+@click.argument("batch")
+@click.argument("value", type=int)
+@database_option
+def priority(batch: str, value: int, database_url: str | None) -> None:
+    """Set the priority of BATCH (its name) to VALUE; higher is asked first."""
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        found = batches.batch(session, batch)
+        found.priority = value
+        audit.record(session, actor(), "batch priority", found.name, priority=value)
+        click.echo(f"{found.name}: priority {value}")
+
+
+@group.command()
+@click.argument("batch")
+@click.argument("value", type=int)
+@click.option("--extra", type=int, help="Judgments added where the first disagree.")
+@database_option
+def overlap(batch: str, value: int, extra: int | None, database_url: str | None) -> None:
+    """Ask for VALUE judgments of each pair of BATCH (its name) that asks for as many as it does."""
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        found = batches.batch(session, batch)
+        count = _ask_for(session, found, value, extra)
+        audit.record(session, actor(), "batch overlap", found.name, overlap=value, pairs=count)
+        click.echo(f"{found.name}: {value} judgments a pair, {count} pairs changed")
+
+
+def _ask_for(session: Session, found: Batch, value: int, extra: int | None) -> int:
+    if not 1 <= value <= MOST_OVERLAP or not 0 <= (extra or 0) <= MOST_OVERLAP:
+        raise Refused(f"overlap is 1 to {MOST_OVERLAP}, extra 0 to {MOST_OVERLAP}")
+    same = select(Comparison).where(
+        Comparison.batch_id == found.id, Comparison.overlap == found.overlap
+    )
+    changed = 0
+    for each in session.scalars(same.order_by(Comparison.id).with_for_update()):
+        wanted = max(value, each.overlap - each.seats)
+        if wanted != each.overlap:
+            batches.set_overlap(session, each, wanted)
+            changed += 1
+    found.overlap = value
+    found.extra_overlap = found.extra_overlap if extra is None else extra
+    session.flush()
+    return changed
+
+
+def _switch(name: str, state: BatchState, database_url: str | None) -> None:
+    require_current(database_url)
+    with sessions(database_url).begin() as session:
+        found = batches.batch(session, name)
+        if found.state is state:
+            raise Refused(f"batch {found.name!r} is {state.value} already")
+        batches.set_state(session, found.id, state)
+        audit.record(session, actor(), f"batch {state.value}", found.name)
+        click.echo(f"{found.name}: {state.value}")
