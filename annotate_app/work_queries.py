@@ -378,14 +378,13 @@ def _people(url: str) -> list[PersonView]:
             .subquery()
         )
         known = select(Comparison.id).where(Comparison.batch_id.in_(GOLD))
-        gold = dict(
-            session.execute(
-                select(Judgment.annotator_id, func.count())
-                .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-                .where(Judgment.comparison_id.in_(known), Retraction.judgment_id.is_(None))
-                .group_by(Judgment.annotator_id)
-            ).tuples()
-        )
+        gold_counts = session.execute(
+            select(Judgment.annotator_id, func.count())
+            .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+            .where(Judgment.comparison_id.in_(known), Retraction.judgment_id.is_(None))
+            .group_by(Judgment.annotator_id)
+        ).tuples()
+        gold = dict(gold_counts.all())
         invited = select(Invite.annotator_id)
         found = session.execute(
             select(Annotator, Annotator.id.in_(invited), judged.c.n, judged.c.last_at)
