@@ -380,14 +380,13 @@ def _people(url: str) -> list[PersonView]:
         )
         ways = ways_in(session)
         known = select(Comparison.id).where(Comparison.batch_id.in_(GOLD))
-        gold = dict(
-            session.execute(
-                select(Judgment.annotator_id, func.count())
-                .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-                .where(Judgment.comparison_id.in_(known), Retraction.judgment_id.is_(None))
-                .group_by(Judgment.annotator_id)
-            ).tuples()
-        )
+        gold_counts = session.execute(
+            select(Judgment.annotator_id, func.count())
+            .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+            .where(Judgment.comparison_id.in_(known), Retraction.judgment_id.is_(None))
+            .group_by(Judgment.annotator_id)
+        ).tuples()
+        gold = dict(gold_counts.all())
         found = session.execute(
             select(Annotator, ever_invited(), judged.c.n, judged.c.last_at)
             .outerjoin(judged, judged.c.annotator_id == Annotator.id)

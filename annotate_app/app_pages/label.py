@@ -157,17 +157,17 @@ token = shown.token if shown else ""
 st.session_state["pl-token"] = token
 with st.container(key="pl-page"):
     with st.container(key="pl-content"):  # so that the bar is always the second thing here
-        if shown is None:
-            show_nothing()
-        else:
-            onboarding.invite(step, judged=day.judged_total)
-            show_pair(shown)
         if came_back:
             panels.link(
                 "my_history",
                 f"{many(came_back, 'answer')} came back to you with a note: see My history",
                 ":material/undo:",
             )
+        if shown is None:
+            show_nothing()
+        else:
+            onboarding.invite(step, judged=day.judged_total)
+            show_pair(shown)
     with st.container(key="pl-bar"):
         answer_panel(
             token=token,

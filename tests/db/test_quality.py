@@ -1,16 +1,31 @@
 """Gold, repeats, pausing, self-naming and returns, on both databases."""
 
+import json
 from datetime import timedelta
 
 import filling
 import pytest
-from sqlalchemy import func, select
+from click.testing import CliRunner
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import blocks, gold, judgments, labeling, notices, pausing, repeats, returns, set_aside
+from db import (
+    blocks,
+    gold,
+    gold_pairs,
+    judgments,
+    labeling,
+    leases,
+    notices,
+    pausing,
+    repeats,
+    returns,
+    set_aside,
+)
+from db.annotator_commands import annotators
 from db.clock import utcnow
 from db.doctor import examine
-from db.errors import AlreadyJudged, Paused, Refused
+from db.errors import AlreadyJudged, LeaseLost, Paused, Refused, TooSoon
 from db.models import Annotator, Assignment, Comparison, Judgment, Repeat
 from db.self_naming import found_in
 
@@ -161,3 +176,176 @@ def test_a_returned_judgment_stands_until_it_is_revised(make: Make) -> None:
         shown = labeling.revise(session, who, made.id)
         labeling.judge(session, shown.token, who, "tie", min_dwell=False)
         assert returns.waiting(session, who) == []
+
+
+def a_repeat(make: Make, who: int):
+    """Judge until a repeat is on the table: what is shown, and when."""
+    now = utcnow().replace(hour=1, minute=0)
+    for number in range(60):
+        moment = now + timedelta(minutes=number)
+        with make.begin() as session:
+            shown = labeling.claim(session, who, now=moment)
+            assert shown is not None
+            known = session.scalar(select(Repeat.id).where(Repeat.token == shown.token))
+            if known is not None:
+                return shown, moment
+            labeling.judge(session, shown.token, who, "a", now=moment, min_dwell=False)
+    pytest.fail("no repeat came up")
+
+
+def test_a_skipped_repeat_never_comes_back_and_is_no_answer(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        labeling.skip(session, shown.token, who, "cannot tell")
+        labeling.skip(session, shown.token, who)  # a second press changes nothing
+        with pytest.raises(Refused, match="skipped"):
+            labeling.judge(session, shown.token, who, "a", now=moment, min_dwell=False)
+        after = labeling.claim(session, who, now=moment)
+        assert after is not None and after.comparison_id != shown.comparison_id
+        assert repeats.twice(session) == []
+        assert repeats.count(session, who) == 0
+
+
+def test_a_repeat_is_kept_while_it_is_open_and_lost_once_answered(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        until = labeling.renew(session, shown.token, who, now=moment)
+        assert until == moment + labeling.LEASE
+        labeling.judge(session, shown.token, who, "a", now=moment, min_dwell=False)
+        with pytest.raises(LeaseLost):
+            labeling.renew(session, shown.token, who, now=moment)
+        other = filling.somebody(session, "bo").id
+        with pytest.raises(Refused, match="somebody else"):
+            labeling.renew(session, shown.token, other)
+
+
+def test_a_repeat_that_is_let_go_waits_for_its_annotator(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        labeling.release(session, shown.token, who)
+        labeling.release(session, shown.token, who)
+        back = labeling.claim(session, who, now=moment + timedelta(hours=3))
+        assert back is not None and back.token == shown.token
+        assert back.shown_at == moment + timedelta(hours=3)
+        other = filling.somebody(session, "bo").id
+        assert labeling.claim(session, other, now=moment).token != shown.token
+
+
+def test_a_second_tab_shows_the_same_repeat_and_one_answer_counts(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        tab = labeling.claim(session, who, now=moment)
+        assert (tab.token, tab.response_a) == (shown.token, shown.response_a)
+    with make.begin() as session:
+        labeling.judge(session, tab.token, who, "b", now=moment, min_dwell=False)
+    with make.begin() as session:
+        with pytest.raises(AlreadyJudged):
+            labeling.judge(session, shown.token, who, "a", now=moment, min_dwell=False)
+        assert session.scalar(select(func.count(Repeat.id))) == 1
+
+
+def test_a_repeat_answered_too_early_is_refused_and_stays(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        with pytest.raises(TooSoon):
+            labeling.judge(session, shown.token, who, "a", now=moment)
+        again = labeling.claim(session, who, now=moment)
+        assert again is not None and again.token == shown.token
+        later = moment + timedelta(milliseconds=shown.min_dwell_ms)
+        assert isinstance(labeling.judge(session, shown.token, who, "a", now=later), Repeat)
+
+
+def test_a_day_counts_answers_to_repeats_like_any_other(make: Make) -> None:
+    who = world(make, repeat_rate=0.3)
+    shown, moment = a_repeat(make, who)
+    with make.begin() as session:
+        before = labeling.my_day(session, who, now=moment)
+        later = moment + timedelta(seconds=30)
+        labeling.judge(session, shown.token, who, "a", now=later)
+        day = labeling.my_day(session, who, now=later)
+        assert (day.judged_today, day.judged_total) == (
+            before.judged_today + 1,
+            before.judged_total + 1,
+        )
+        assert day.minutes_today == pytest.approx(before.minutes_today + 0.5)
+        tomorrow = labeling.my_day(session, who, now=later + timedelta(days=1))
+        assert (tomorrow.judged_today, tomorrow.judged_total) == (0, day.judged_total)
+
+
+def test_the_guard_of_a_claim_reads_once_where_nothing_names_itself(make: Make) -> None:
+    world(make, pairs=1)
+    with make.begin() as session:
+        pair = session.scalars(select(Comparison.id)).one()
+        session.expire_all()
+        asked: list[str] = []
+        engine = session.get_bind()
+
+        def note(_connection, _cursor, statement, *_) -> None:
+            asked.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            assert not set_aside.caught(session, pair)
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+        assert len(asked) == 1
+
+
+def test_a_text_that_came_to_name_itself_is_caught_at_the_claim(make: Make) -> None:
+    who = world(make, pairs=2)
+    with make.begin() as session:
+        first = session.scalars(select(Comparison).order_by(Comparison.id)).first()
+        first.candidate_a.text = "I am ChatGPT."  # as from before there was a check
+        session.flush()
+        shown = labeling.claim(session, who)
+        assert shown is not None and shown.comparison_id != first.id
+        assert [each.comparison_id for each in set_aside.waiting(session)] == [first.id]
+
+
+def test_pairs_on_which_three_agree_are_offered_as_gold_once(make: Make) -> None:
+    with make.begin() as session:
+        filling.persona(session)
+        filling.batch(session, pairs=2, overlap=3)
+        for number, name in enumerate(("ann", "bo", "cy")):
+            who = filling.somebody(session, name).id
+            for _ in range(2):
+                shown = labeling.claim(session, who)
+                side = "a" if shown.placement > 0 else "b"
+                other = "b" if side == "a" else "a"
+                first = shown.comparison_id == min(session.scalars(select(Comparison.id)))
+                verdict = side if first or number else other
+                labeling.judge(session, shown.token, who, verdict, min_dwell=False)
+        (found,) = gold_pairs.agreed(session)
+        assert (found.verdict, found.people) == ("a", 3)
+        assert found.pair.text_a.startswith("old says")
+        gold.add(session, found.pair.comparison_id, found.verdict, actor="test")
+        assert gold_pairs.agreed(session) == []
+
+
+def test_the_command_tells_place_pace_and_gold_of_everybody(make: Make, url: str) -> None:
+    who = world(make, golds=3, gold_rate=0.2)
+    judge_some(make, who, 20, "a")
+    with make.begin() as session:
+        only = filling.somebody(session, "bo")
+        made = session.scalars(select(Comparison).where(Comparison.gold.is_not(None))).first()
+        held = leases.seat_assignment(
+            session, only.id, made.id, utcnow(), labeling.LEASE, seat=False
+        )
+        side = "a" if held.placement > 0 else "b"
+        labeling.judge(session, held.token, only.id, side, min_dwell=False)
+    told = CliRunner().invoke(annotators, ["--format", "json", "--database-url", url])
+    assert told.exit_code == 0, told.output
+    rows = {each["annotator"]: each for each in json.loads(told.output)}
+    assert rows["ann"]["first_place"] == 1.0
+    assert 0.5 < rows["ann"]["first_place_low"] < 1.0
+    assert rows["ann"]["judgments"] + rows["ann"]["gold"] == 20
+    assert rows["ann"]["seconds"] is not None
+    assert (rows["bo"]["judgments"], rows["bo"]["gold_right"], rows["bo"]["gold"]) == (0, 1, 1)
+    assert 0 < rows["bo"]["gold_low"] < 1
+    lines = CliRunner().invoke(annotators, ["--database-url", url]).output
+    assert "A won 100 %" in lines and "gold 1 of 1 (" in lines
