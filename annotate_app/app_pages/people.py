@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from annotate_app import actions, findings, panels, work_queries
+from annotate_app import actions, erasing_part, findings, notices_part, panels, work_queries
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.errors import PersonaLoopError
@@ -113,6 +113,7 @@ def row(one) -> None:
 active = sum(one.active for one in humans)
 judging = sum(one.judged > 0 for one in humans)
 panels.opening("People", f"{many(active, 'person', 'people')} can sign in, {judging} have judged")
+notices_part.show("paused")
 said = st.session_state.pop("people-said", None)
 if said:
     (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
@@ -131,3 +132,4 @@ if others:
         )
         if len(others) > MOST_OTHERS:
             panels.quiet(f"and {many(len(others) - MOST_OTHERS, 'more', 'more')}")
+erasing_part.show(person, everybody)
