@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from annotate_app import actions, findings, panels, work_queries
+from annotate_app import actions, erasing_part, findings, notices_part, panels, work_queries
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db import invites
@@ -182,6 +182,7 @@ panels.opening(
     f"{many(active, 'person', 'people')} can sign in, {judging} have judged"
     + (f"; {many(paused, 'person is', 'people are')} paused" if paused else ""),
 )
+notices_part.show("paused")
 said = st.session_state.pop("people-said", None)
 if said:
     (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
@@ -201,3 +202,4 @@ if others:
         )
         if len(others) > MOST_OTHERS:
             panels.quiet(f"and {many(len(others) - MOST_OTHERS, 'more', 'more')}")
+erasing_part.show(person, everybody)

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from annotate_app import session as app_session
-from db import audit, batches, flags, labeling, people, set_aside
+from db import audit, batches, flags, labeling, notices, people, set_aside
 from db.models import (
     Adjudication,
     Annotator,
@@ -13,6 +13,7 @@ from db.models import (
     Batch,
     Comparison,
     Flag,
+    Judgment,
     Role,
     SetAside,
 )
@@ -237,3 +238,34 @@ def test_a_batch_is_closed_and_opened_again(desk):
     page.button(key="open-1").click().run()
     with desk() as session:
         assert session.get_one(Batch, 1).state == "open"
+
+
+def test_erasing_takes_two_steps_and_says_what_stays(desk):
+    disagree(desk)
+    page = show("people")
+    assert "Backups and exports" in words(page).replace("\\", "")
+    page.selectbox(key="erase-who").set_value("ann").run()
+    assert page.button(key="erase").disabled
+    page.text_input(key="erase-typed").set_value("an").run()
+    assert page.button(key="erase").disabled
+    page.text_input(key="erase-typed").set_value("ann").run()
+    page.button(key="erase").click().run()
+    assert not page.exception
+    assert "1 judgment stay, 1 comment blanked" in page.success[0].value
+    with desk() as session:
+        assert "ann" not in ids(session)
+        assert set(session.scalars(select(Judgment.comment))) == {None, "bob has a reason"}
+
+
+def test_nobody_is_offered_to_erase_themselves(desk):
+    assert "Ada" not in show("people").selectbox(key="erase-who").options
+
+
+def test_people_shows_who_is_paused_until_it_is_put_away(desk):
+    with desk.begin() as session:
+        ann = ids(session)["ann"]
+        notices.tell(session, "paused", f"annotator {ann}", "paused by the rule on gold")
+    page = show("people")
+    assert "**ann** paused by the rule on gold" in words(page)
+    next(each for each in page.button if each.label == "Put away").click().run()
+    assert "paused by the rule" not in words(page)
