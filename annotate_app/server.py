@@ -29,7 +29,7 @@ from db import people
 from db.errors import Busy, PersonaLoopError, TooManyTries, WrongPassword
 from db.logins import LOGIN_DAYS
 from db.session import open_database, require_current, transact
-from db.settings import app_url, outputs_dir
+from db.settings import outputs_dir
 
 COOKIE = "personaloop_login"
 PROVIDERS_COOKIE = "_streamlit_user"
@@ -188,16 +188,12 @@ def _back(**said: object) -> Response:
 
 
 def _from_our_own_page(request: Request) -> bool:
-    """Whether a form was sent by a page of ours: browsers say which site a POST comes from.
-
-    Behind a proxy that changes Host, PERSONALOOP_URL says how browsers see us.
-    """
+    """Whether a form was sent by a page of ours: browsers say which site a POST comes from."""
     origin = request.headers.get("origin")
     if origin is None:
         return request.headers.get("sec-fetch-site") == "same-origin"
-    return origin == app_url().rstrip("/") or (
-        bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == request.headers.get("host")
-    )
+    site = urlsplit(origin).netloc
+    return bool(site) and site == request.headers.get("host")
 
 
 def _database_state() -> str:

@@ -7,6 +7,7 @@ pages.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -106,7 +107,17 @@ def _behind(token: str, *, by_provider: bool = False) -> Me | None:
 def _is_news(said: Claims) -> bool:
     """Whether this sign-in at a provider is of somebody we know, and was not taken up before."""
     with readers()() as session:
-        return not identities.known(session, said) and identities.bound(session, said)
+        person = identities.whose(session, said)
+        return person is not None and person.active and not identities.known(session, said)
+
+
+def standing(said: Claims) -> Literal["stranger", "off", "ended"]:
+    """Why somebody whom a provider knows is not signed in here."""
+    with readers()() as session:
+        person = identities.whose(session, said)
+    if person is None:
+        return "stranger"
+    return "ended" if person.active else "off"
 
 
 def me() -> Me:

@@ -59,9 +59,7 @@ def list_(database_url: str | None) -> None:
 @click.option("--gold-rate", type=float, default=0.0, show_default=True, help="Share, 0 to 0.5.")
 @click.option("--repeat-rate", type=float, default=0.0, show_default=True, help="Share, 0 to 0.5.")
 @click.option("--rubric", default="", help="What to look at, in Markdown.")
-@click.option(
-    "--annotator", "annotators", multiple=True, help="Name; repeatable; all without."
-)
+@click.option("--annotator", "annotators", multiple=True, help="Name; repeatable; all without.")
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher is asked first.")
 @click.option("--open/--paused", default=True, show_default=True, help="Whether it begins at once.")
 @database_option

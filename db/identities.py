@@ -106,9 +106,10 @@ def identities(session: Session, annotator_id: int) -> list[Identity]:
     )
 
 
-def bound(session: Session, claims: Claims) -> bool:
-    """Whether this account at the provider, or its verified address, signs somebody in."""
-    return _bound(session, claims) is not None
+def whose(session: Session, claims: Claims) -> Annotator | None:
+    """Whom this account at the provider, or its verified address, would sign in."""
+    found = _bound(session, claims)
+    return None if found is None else session.get_one(Annotator, found.annotator_id)
 
 
 def known(session: Session, claims: Claims) -> bool:

@@ -1,5 +1,8 @@
 """What somebody without a sign-in sees: name and password, a provider, or how to get a link."""
 
+import shlex
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from annotate_app import session
@@ -38,19 +41,35 @@ def what_happened() -> str:
 
 def stranger(said: session.Claims) -> None:
     """Somebody whom the provider knows and we do not."""
+    where = say(urlsplit(said.issuer).hostname or said.issuer)
     with st.container(border=True):
-        st.markdown("**You are signed in there, but not known here yet**")
+        st.markdown(f"**You are signed in at {where}, but not known here yet**")
         st.write(
             "Ask whoever runs PersonaLoop for a personal link, open it in this browser, and press"
             " *Connect* on your account page. Or send them this line; they put your name in it:"
         )
         st.code(
-            f'personaloop users link "Your Name" --issuer {said.issuer} --subject {said.subject}',
+            f'personaloop users link "Your Name" --issuer {shlex.quote(said.issuer)}'
+            f" --subject {shlex.quote(said.subject)}",
             language=None,
             wrap_lines=True,
         )
         if st.button("Sign out there", icon=":material/logout:"):
             st.logout()
+
+
+def other_ways() -> None:
+    """The providers that are configured, or what became of a sign-in at one."""
+    said = session.provider_says()
+    standing = session.standing(said) if said is not None else "ended"
+    if said is not None and standing == "stranger":
+        stranger(said)
+        return
+    if standing == "off":
+        st.warning(SAID["off"])
+    for provider, label in session.providers().items():
+        if st.button(f"Sign in with {say(label)}", key=f"with-{provider}", width="stretch"):
+            st.login(None if provider == "default" else provider)
 
 
 with st.container(key="pl-door"):
@@ -60,13 +79,7 @@ with st.container(key="pl-door"):
     if happened:
         st.warning(happened)
     st.html(FORM)
-    known_there = session.provider_says()
-    if known_there is not None:
-        stranger(known_there)
-    else:
-        for provider, label in session.providers().items():
-            if st.button(f"Sign in with {say(label)}", key=f"with-{provider}", width="stretch"):
-                st.login(None if provider == "default" else provider)
+    other_ways()
     st.markdown(
         "**Do you have a link?** Open it in this browser, and you are in. Then set a password on"
         " your account page, so that you can come back."

@@ -33,7 +33,6 @@ def ledger(tmp_path, monkeypatch):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("PERSONALOOP_OUTPUTS", str(tmp_path))
-    monkeypatch.delenv("PERSONALOOP_URL", raising=False)
     seed(url, pairs=2, overlap=1)
     yield url
     close_database(url)
@@ -136,11 +135,6 @@ def test_a_form_from_another_site_signs_nobody_in(client, ann):
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers
     assert sign_in(client, headers={"sec-fetch-site": "same-origin"}).status_code == 303
-
-
-def test_behind_a_proxy_our_own_address_is_ours(client, ann, monkeypatch):
-    monkeypatch.setenv("PERSONALOOP_URL", "https://label.example.org/")
-    assert sign_in(client, headers={"origin": "https://label.example.org"}).status_code == 303
 
 
 def test_an_enormous_form_is_not_read(client, ann):
@@ -376,6 +370,25 @@ class TestProvider:
         assert browser.signed_in().name == "Ann"
         with sessions()() as session:
             assert len(session.scalars(select(Login)).all()) == 2
+
+    def test_the_door_knows_a_stranger_from_somebody_signed_out_or_switched_off(
+        self, says, monkeypatch
+    ):
+        monkeypatch.setattr(browser, "providers", lambda: {"default": "Example"})
+        self.link()
+        says()
+        account.end_this_login(browser.signed_in())
+        test = run("sign_in")
+        assert [button.label for button in test.button] == ["Sign in with Example"]
+        assert not test.warning and "not known" not in words(test)
+        with sessions().begin() as session:
+            people.set_active(session, "Ann", False)
+        says(once="n-2")
+        assert browser.signed_in() is None
+        assert "switched off" in run("sign_in").warning[0].value
+        says("s-2; rm -rf /")
+        shown = [block.value for block in run("sign_in").code]
+        assert any(text.endswith("--subject 's-2; rm -rf /'") for text in shown)
 
     def test_the_cookie_of_a_link_goes_before_what_the_provider_says(self, says, monkeypatch):
         self.link("Bob")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from db import people
-from db.errors import PersonaLoopError
+from db import audit, passwords, people
+from db.errors import PersonaLoopError, Refused
 from db.session import close_database, sessions
 from personaloop import personaloop
 
@@ -22,8 +22,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("PERSONALOOP_OUTPUTS", str(tmp_path))
 
-    def invoke(*words: str) -> Result:
-        return CliRunner().invoke(personaloop, list(words), prog_name="personaloop")
+    def invoke(*words: str, said: str = "") -> Result:
+        return CliRunner().invoke(personaloop, list(words), input=said, prog_name="personaloop")
 
     yield invoke
     close_database(url)
@@ -59,6 +59,45 @@ def test_an_invited_person_gets_a_link_that_works_once(run) -> None:
     assert "Ann  analyst    human      off" in listed and "robot" not in listed
     assert "robot" in run("users", "list", "--all").output
     assert isinstance(run("users", "activate", "Bob").exception, PersonaLoopError)
+
+
+def test_a_password_is_set_from_a_script_or_the_terminal_and_shown_nowhere(run) -> None:
+    good = "four plain green words"
+    run("users", "invite", "--name", "Ann")
+    done = run("users", "password", "Ann", "--stdin", said=f"{good}\n")
+    assert (done.exit_code, good in done.output) == (0, False)
+    with sessions()() as session:
+        assert passwords.check(session, "Ann", good).active
+    done = run("users", "password", "Ann", said=f"{good}!\n{good}!\n")
+    assert (done.exit_code, good in done.output) == (0, False)
+    with sessions()() as session:
+        assert passwords.check(session, "Ann", f"{good}!").active
+        acts = [entry.act for entry in audit.entries(session)]
+    assert acts == ["set password", "set password", "invite"]
+    for name, said in (("Ann", "short\n"), ("Bob", good), ("Ann", "")):
+        assert isinstance(
+            run("users", "password", name, "--stdin", said=said).exception, PersonaLoopError
+        )
+
+
+def test_links_are_listed_and_taken_back_and_accounts_linked(run) -> None:
+    link = run("users", "invite", "--name", "Ann").output.strip()
+    listed = run("users", "invites").output
+    number = listed.split()[0]
+    assert "Ann" in listed and "evaluator" in listed
+    assert run("users", "list").output.rstrip().endswith("link")
+    assert "link 1 for Ann" in run("users", "revoke", number).output
+    assert "no link waits" in run("users", "invites").output
+    assert run("users", "list").output.rstrip().endswith("new link needed")
+    with sessions().begin() as session, pytest.raises(Refused, match="taken back"):
+        people.redeem(session, link.rsplit("/", 1)[1])
+    issuer = ("--issuer", "https://id.example.org")
+    assert run("users", "link", "Ann", *issuer, "--subject", "s-1").exit_code == 0
+    assert run("users", "list").output.rstrip().endswith("id.example.org")
+    assert isinstance(run("users", "link", "Ann", *issuer).exception, Refused)
+    assert "1 unlinked" in run("users", "unlink", "Ann").output
+    assert isinstance(run("users", "unlink", "Ann").exception, Refused)
+    assert "0 browsers were signed out" in run("users", "sign-out", "Ann").output
 
 
 def test_a_file_goes_in_and_out(run, tmp_path: Path) -> None:

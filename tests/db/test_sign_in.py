@@ -261,7 +261,7 @@ def test_an_account_at_a_provider_is_never_bound_by_its_name(make: Make) -> None
     with make.begin() as session:
         account(session)
         claims = said(name="Ann", preferred_username="Ann", email="ann@example.org")
-        assert not identities.bound(session, claims)
+        assert identities.whose(session, claims) is None
         assert identities.enter(session, claims) is None
         assert session.scalars(select(Login)).all()[1:] == []
 
