@@ -297,6 +297,7 @@ def test_imported_annotators_are_no_people_who_can_sign_in(ledger):
     assert [each.label for each in page.expander] == [
         "1 link not used yet",
         "6 annotators without a sign-in: imported or simulated",
+        "Erase somebody who asks for it",
     ]
 
 
