@@ -121,20 +121,41 @@ def small_table(table: Frame, columns: Mapping[str, str] | None = None) -> None:
 def downloads(table: Frame, name: str) -> None:
     """The table as CSV and JSON files."""
     with st.container(horizontal=True):
-        for label, data, mime in (
-            ("CSV", to_csv(table), "text/csv"),
-            ("JSON", to_json(table), "application/json"),
-        ):
-            st.download_button(
-                label,
-                data,
-                file_name=f"personaloop-{name}.{label.lower()}",
-                mime=mime,
-                key=f"download-{name}-{label}",
-                icon=":material/download:",
-                on_click="ignore",
-                type="tertiary",
-            )
+        _download_buttons(name, to_csv(table), to_json(table))
+
+
+def downloads_when_asked(
+    name: str, csv: Callable[[], str], records: Callable[[], str], note: str
+) -> None:
+    """A whole list as CSV and JSON files, made when asked for; ``note`` says what is in them."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _download_buttons(name, csv, records)
+        quiet(note)
+
+
+def _download_buttons(
+    name: str, csv: str | Callable[[], str], records: str | Callable[[], str]
+) -> None:
+    for label, data, mime in (("CSV", csv, "text/csv"), ("JSON", records, "application/json")):
+        st.download_button(
+            label,
+            data,
+            file_name=f"personaloop-{name}.{label.lower()}",
+            mime=mime,
+            key=f"download-{name}-{label}",
+            icon=":material/download:",
+            on_click="ignore",
+            type="tertiary",
+        )
+
+
+def choose_page(pages: int) -> int:
+    """The page of a list, never beyond its end: it may have become shorter meanwhile."""
+    if pages == 1:
+        return 1
+    if st.session_state.get("page", 1) > pages:
+        st.session_state["page"] = pages
+    return st.pagination(pages, key="page", bind="query-params")
 
 
 @st.cache_data(ttl=300.0, max_entries=128, show_spinner=False)
@@ -208,10 +229,12 @@ def _html(text: str) -> str:
 
 
 __all__ = [
+    "choose_page",
     "code",
     "colour",
     "data_line",
     "downloads",
+    "downloads_when_asked",
     "drawn",
     "empty",
     "figure",

@@ -100,29 +100,9 @@ def download(asked: audit.Asked, total: int) -> None:
     def records() -> str:
         return panels.to_json(table(asked, flat=False))
 
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for label, make, mime in (("CSV", csv, "text/csv"), ("JSON", records, "application/json")):
-            st.download_button(
-                label,
-                make,
-                file_name=f"personaloop-audit.{label.lower()}",
-                mime=mime,
-                key=f"download-audit-{label}",
-                icon=":material/download:",
-                on_click="ignore",
-                type="tertiary",
-            )
-        cut = total > MOST_IN_A_FILE
-        panels.quiet(f"the newest {MOST_IN_A_FILE:,}" if cut else "the whole list")
-
-
-def choose_page(pages: int) -> int:
-    """The page of the list, never beyond its end."""
-    if pages == 1:
-        return 1
-    if st.session_state.get("page", 1) > pages:
-        st.session_state["page"] = pages
-    return st.pagination(pages, key="page", bind="query-params")
+    cut = total > MOST_IN_A_FILE
+    note = f"the newest {MOST_IN_A_FILE:,}" if cut else "the whole list"
+    panels.downloads_when_asked("audit", csv, records, note)
 
 
 with readers()() as session:
@@ -154,7 +134,7 @@ if not total:
     panels.empty("No act like that", "Choose another person, act or time above.")
     st.stop()
 pages = ceil(total / PAGE)
-page = choose_page(pages)
+page = panels.choose_page(pages)
 start = (page - 1) * PAGE
 with readers()() as session:
     found = audit.entries(session, asked, limit=PAGE, offset=start)

@@ -200,29 +200,8 @@ def download(scope: Scope, wish: Wish, total: int) -> None:
         return panels.to_json(failure_numbers.file_frame(found, whole, nested=True))
 
     most = failure_queries.MOST_IN_A_FILE
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for label, make, mime in (("CSV", csv, "text/csv"), ("JSON", json, "application/json")):
-            st.download_button(
-                label,
-                make,
-                file_name=f"personaloop-failures.{label.lower()}",
-                mime=mime,
-                key=f"download-failures-{label}",
-                icon=":material/download:",
-                on_click="ignore",
-                type="tertiary",
-            )
-        cut = f"the first {most:,} in this order" if total > most else "the whole list"
-        panels.quiet(f"{cut}; JSON has each judgment as well")
-
-
-def choose_page(pages: int) -> int:
-    """The page of the list, never beyond its end: it may have become shorter meanwhile."""
-    if pages == 1:
-        return 1
-    if st.session_state.get("page", 1) > pages:
-        st.session_state["page"] = pages
-    return st.pagination(pages, key="page", bind="query-params")
+    cut = f"the first {most:,} in this order" if total > most else "the whole list"
+    panels.downloads_when_asked("failures", csv, json, f"{cut}; JSON has each judgment as well")
 
 
 def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> None:
@@ -240,7 +219,7 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
         )
         return
     pages = ceil(total / failure_queries.PAGE)
-    page = choose_page(pages)
+    page = panels.choose_page(pages)
     start = (page - 1) * failure_queries.PAGE
     end = min(total, start + failure_queries.PAGE)
     counted = f"{total:,} {what.format('comparison' if total == 1 else 'comparisons')}"
