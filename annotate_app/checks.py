@@ -14,10 +14,7 @@ from annotate_app.results import Section, clusters_of
 from db import judgments
 from db.blocks import Packed
 from db.judgments import Tables
-from preference import PreferenceError
-from preference.counts import distinct
 from preference.covariance import quantile
-from preference.drift import drift
 from preference.win_rate import wilson, win_rates
 
 TIE = 2
@@ -56,7 +53,7 @@ class Checks:
 
 def checks_of(packed: Packed, known: Tables, section: Section) -> Checks:
     """Every check of one persona's standing judgments."""
-    moved, p, why = _drift(packed, known)
+    moved, p, why = _drift(section)
     report = section.report
     return Checks(
         pulls=_pulls(packed, known),
@@ -124,64 +121,23 @@ def _places(packed: Packed) -> Frame:
     return pd.DataFrame(dict(zip(names, (at, shares, low, high, sizes), strict=True)))
 
 
-def _drift(packed: Packed, known: Tables) -> tuple[Frame, float, str]:
+def _drift(section: Section) -> tuple[Frame, float, str]:
+    """The report's drift as a table, or why there is none."""
     nothing = pd.DataFrame(columns=["item", "value", "ci_low", "ci_high", "n", "z"])
-    part = packed.where((packed.adapter_a != packed.adapter_b) & (packed.verdict <= TIE))
-    if part.n < 2:
+    if section.report is None:
         return nothing, float("nan"), "too few judgments that rank anything"
-    part = _in_both_halves(part)
-    if part.n < 2:
-        return nothing, float("nan"), "no two adapters were compared in both halves of the time"
-    columns = judgments.columns_of(part, known)
-    later = part.created > np.median(part.created)
-    who = clusters_of(columns).get("annotator")
-    try:
-        found = drift(
-            columns.item_a,
-            columns.item_b,
-            columns.verdict,
-            later=later,
-            cluster=who,
-        )
-    except PreferenceError as error:
-        return nothing, float("nan"), str(error)
-    half = found.se * _drift_quantile(who, later)
-    place = {name: at for at, name in enumerate(part.adapters)}
-    counts = np.bincount(part.adapter_a, minlength=len(place))
-    counts = counts + np.bincount(part.adapter_b, minlength=len(place))
+    found = section.report.drift
+    if found is None:
+        return nothing, float("nan"), str(section.report.diagnostics["drift"]["explanation"])
+    half = found.se * quantile(0.95, found.freedom)
     table = pd.DataFrame(
         {
-            "item": list(found.items),
+            "item": [str(item) for item in found.items],
             "value": found.change,
             "ci_low": found.change - half,
             "ci_high": found.change + half,
-            "n": [int(counts[place[str(item)]]) for item in found.items],
+            "n": found.n,
             "z": found.z,
         }
     )
     return table.sort_values("z", key=np.abs, ascending=False), found.p_largest, ""
-
-
-def _drift_quantile(who: Any, later: Any) -> float:
-    """Student's t on the annotators of the half that has fewer, less one; normal without them."""
-    if who is None:
-        return quantile(0.95)
-    codes = np.asarray(who.codes)
-    return quantile(0.95, min(distinct(codes, later), distinct(codes, ~later)) - 1)
-
-
-def _in_both_halves(packed: Packed) -> Packed:
-    """The judgments of items that meet others in the earlier and in the later half of them."""
-    while packed.n:
-        middle = float(np.median(packed.created))
-        size = len(packed.adapters)
-        met = np.zeros((2, size), dtype=np.bool_)
-        for half in (0, 1):
-            rows = np.flatnonzero((packed.created > middle) == bool(half))
-            met[half, packed.adapter_a[rows]] = met[half, packed.adapter_b[rows]] = True
-        both = met[0] & met[1]
-        keep = both[packed.adapter_a] & both[packed.adapter_b]
-        if keep.all():
-            break
-        packed = packed.where(keep)
-    return packed

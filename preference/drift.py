@@ -28,6 +28,8 @@ class Drift:
             clusters on Hotelling's scale, NaN where there are fewer clusters than items).
         p_largest: the probability of any change as large as the largest one over its standard
             error, times the number of items (Bonferroni); valid with few clusters too.
+        n: judgments of each item, both parts together.
+        freedom: degrees of freedom of a change over its standard error; infinite without clusters.
     """
 
     items: tuple[Item, ...]
@@ -38,6 +40,8 @@ class Drift:
     degrees_of_freedom: int
     p_value: float
     p_largest: float
+    n: Ints
+    freedom: float
 
 
 def _booleans(later: Any) -> Any:
@@ -123,4 +127,7 @@ def drift_of(j: Judgments, groups: list[Ints], mask: Any, ties: Ties = "davidson
             )
     # two items move by one and the same amount: that is one change, not two
     either = min(1.0, 2 * tail * (k if k > 2 else 1))
-    return Drift(early.items, change, se, change / se, statistic, q, p, either)
+    n = np.bincount(j.a, minlength=len(j.labels)) + np.bincount(j.b, minlength=len(j.labels))
+    place = {label: i for i, label in enumerate(j.labels)}
+    seen = n[[place[item] for item in early.items]]
+    return Drift(early.items, change, se, change / se, statistic, q, p, either, seen, freedom)

@@ -56,6 +56,9 @@ def _drift(part: dict[str, Any], silent: list[str]) -> list[str]:
         return []
     top = part["changes"][0]
     halves = f"{part['earlier']:,} earlier and {part['later']:,} later judgments"
+    if part.get("left_out"):
+        items = "1 item" if part["left_out"] == 1 else f"{part['left_out']} items"
+        halves += f" ({items} of one half only left out)"
     if part["p_value"] >= CHANCE:
         return [f"drift: none beyond chance between {halves}"]
     return [

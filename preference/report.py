@@ -27,6 +27,7 @@ from preference.bradley_terry import (
 from preference.comparisons import rank_intervals
 from preference.connectivity import connectivity
 from preference.counts import count, ranked
+from preference.drift import Drift
 from preference.encoding import BOTH_BAD, TIE, Ints, Item, Judgments, encode, encode_clusters
 from preference.errors import (
     ConfoundedError,
@@ -84,6 +85,7 @@ class Report:
         fits: one fit an island, in the order of `islands`; None where none is possible.
         diagnostics: goodness of fit with the worst pairs, circles, drift over time.
         length: what a longer answer gains, and the ratings at equal length.
+        drift: the change of every rating over time; None where the diagnostics say why.
     """
 
     finding: str
@@ -105,6 +107,7 @@ class Report:
     rates: WinRates
     diagnostics: Mapping[str, Any]
     length: Mapping[str, Any]
+    drift: Drift | None
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values for strict JSON: no NaN, no infinity, ten significant digits."""
@@ -206,6 +209,7 @@ def build_columns(
     flags: dict[Item, tuple[str, ...]] = {}
     for fit in rated:
         flags.update(fit.flags)
+    doubts, moved = diagnostics_part(columns, j, clusters, main, rates)
     return Report(
         finding=finding_of(rated, ranks, ci),
         items=report_items(rates, shape.islands, fits),
@@ -226,8 +230,9 @@ def build_columns(
         pairs=pair_part(rates),
         fits=tuple(fits),
         rates=rates,
-        diagnostics=diagnostics_part(columns, j, clusters, main, rates),
+        diagnostics=doubts,
         length=length_part(columns, j, clusters, main, ci),
+        drift=moved,
     )
 
 

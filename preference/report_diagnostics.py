@@ -14,10 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preference.diagnostics import cycles_of, goodness_of_fit, pair_residuals
-from preference.drift import drift_of
-from preference.encoding import Floats, Ints, Item, Judgments
+from preference.drift import Drift, drift_of
+from preference.encoding import BOTH_BAD, Floats, Ints, Item, Judgments
 from preference.errors import PreferenceError
 from preference.length_effect import length_effect
 from preference.report_input import Columns
@@ -36,17 +37,18 @@ def diagnostics_part(
     clusters: list[Ints],
     fit: BradleyTerryFit | None,
     rates: WinRates,
-) -> dict[str, Any]:
-    """Goodness of fit, circles and drift, each with numbers or an `explanation`."""
+) -> tuple[dict[str, Any], Drift | None]:
+    """Goodness of fit, circles and drift, each with numbers or an `explanation`; drift whole."""
     if fit is None:
         none = {"explanation": "nothing is rated"}
-        return {"goodness_of_fit": none, "cycles": none, "drift": none}
+        return {"goodness_of_fit": none, "cycles": none, "drift": none}, None
     worth = _worth(fit, rates)
+    told, moved = _drift_part(columns, j, clusters, fit)
     return {
         "goodness_of_fit": _fit_part(columns, fit, worth, clustered=bool(clusters)),
         "cycles": _cycle_part(fit, worth),
-        "drift": _drift_part(columns, j, clusters, fit),
-    }
+        "drift": told,
+    }, moved
 
 
 def _worth(fit: BradleyTerryFit, rates: WinRates) -> Floats:
@@ -120,21 +122,20 @@ def _rows_of(j: Judgments, items: tuple[Item, ...], known: Any) -> Ints:
 
 def _drift_part(
     columns: Columns, j: Judgments, clusters: list[Ints], fit: BradleyTerryFit
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Drift | None]:
     out: dict[str, Any] = {"p_value": None, "changes": []}
     if columns.when is None:
-        return out | {"explanation": columns.no_time}
+        return out | {"explanation": columns.no_time}, None
     if fit.prior != "none":
         why = "some items have no finite rating even in all judgments together"
-        return out | {"explanation": why}
-    rows = _rows_of(j, fit.items, ~np.isnan(columns.when))
+        return out | {"explanation": why}, None
+    rows = _rows_of(j, fit.items, ~np.isnan(columns.when) & (j.verdict != BOTH_BAD))
     when = columns.when[rows]
     if len(when) == 0 or when.min() == when.max():
-        return out | {"explanation": "every judgment has the same time"}
-    cut = float(np.median(when))
-    later = when > cut
-    if not later.any() or (when < cut).sum() > later.sum():
-        later = when >= cut
+        return out | {"explanation": "every judgment has the same time"}, None
+    rows, later = _in_both_halves(j, rows, columns.when)
+    if not len(rows):
+        return out | {"explanation": "no two items were compared in both halves of the time"}, None
     part = j.take(rows)
     if fit.placement_effect is None:
         part = replace(part, placement=None)
@@ -142,7 +143,7 @@ def _drift_part(
     try:
         got = drift_of(part, _ways([c[rows] for c in clusters], later), later, fit.tie_model)
     except PreferenceError as error:
-        return out | {"explanation": str(error).split(":")[0] + _second(str(error))}
+        return out | {"explanation": str(error).split(":")[0] + _second(str(error))}, None
     order = np.argsort(-np.abs(got.z).round(9), kind="stable")[:MOST_ITEMS]
     out["p_value"] = got.p_largest
     out["changes"] = [
@@ -154,7 +155,33 @@ def _drift_part(
         }
         for i in order
     ]
-    return out | {"explanation": None}
+    out["left_out"] = len(fit.items) - len(got.items)
+    return out | {"explanation": None}, got
+
+
+def _in_both_halves(j: Judgments, rows: Ints, when: Floats) -> tuple[Ints, NDArray[np.bool_]]:
+    """Judgments of items that meet others in both halves of their time, and which are later."""
+    while len(rows):
+        later = _later(when[rows])
+        met = np.zeros((2, len(j.labels)), dtype=np.bool_)
+        for half in (0, 1):
+            part = rows[later == bool(half)]
+            met[half, j.a[part]] = met[half, j.b[part]] = True
+        both = met[0] & met[1]
+        keep = both[j.a[rows]] & both[j.b[rows]]
+        if keep.all():
+            return rows, later
+        rows = rows[keep]
+    return rows, np.zeros(0, dtype=np.bool_)
+
+
+def _later(when: Floats) -> NDArray[np.bool_]:
+    """The half after the median time; of two ways to halve equal times, the more even one."""
+    cut = float(np.median(when))
+    later = when > cut
+    if not later.any() or (when < cut).sum() > later.sum():
+        later = when >= cut
+    return later
 
 
 def _ways(clusters: list[Ints], later: Any) -> list[Ints]:

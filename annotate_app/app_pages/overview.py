@@ -48,6 +48,7 @@ def body() -> None:
         _challengers(results, names, short_of)
     with right:
         _next_to_label(names)
+        _teaches_most(names, short_of)
         _what_changed(names, short_of)
 
 
@@ -174,6 +175,23 @@ def _next_to_label(names) -> None:
     if len(waiting) > 4:
         panels.quiet(f"and {many(len(waiting) - 4, 'more batch', 'more batches')}")
     panels.link("label", "Label now", ":material/thumbs_up_down:")
+
+
+def _teaches_most(names, short_of) -> None:
+    """The pair that each unsettled ranking would learn most from, the least settled first."""
+    open_questions = [
+        (section.persona, island)
+        for section in queries.analysis().sections
+        for island in section.islands[:1]
+        if island.enough is not None and not island.enough.enough and island.next is not None
+    ]
+    open_questions.sort(key=lambda each: each[1].enough.more or 0, reverse=True)
+    for persona, island in open_questions[:3]:
+        one, other = (panels.say(short(item, short_of, persona)) for item in island.next)
+        who = f"{panels.say(names[persona])}: " if persona in names else ""
+        more = island.enough.more
+        wanted = f", some {more:,} judgments more settle the order" if more else ""
+        panels.quiet(f"{who}**{one}** against **{other}** would teach most{wanted}")
 
 
 def _what_changed(names, short_of) -> None:

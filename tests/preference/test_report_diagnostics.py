@@ -148,17 +148,6 @@ def test_a_judgment_without_a_time_is_left_out_of_drift_alone():
             lambda d: d.assign(verdict=np.where(np.arange(len(d)) < 450, "tie", d["verdict"])),
             "in the earlier part: every judgment is a tie",
         ),
-        (
-            lambda d: d.assign(
-                item_a=np.where(
-                    (np.arange(len(d)) < 450) & (d["item_a"] == "m0"), "m9", d["item_a"]
-                ),
-                item_b=np.where(
-                    (np.arange(len(d)) < 450) & (d["item_b"] == "m0"), "m9", d["item_b"]
-                ),
-            ),
-            "items in one part only",
-        ),
     ],
 )
 def test_drift_that_cannot_be_asked_says_why(change, why):
@@ -168,6 +157,18 @@ def test_drift_that_cannot_be_asked_says_why(change, why):
     assert drift["p_value"] is None and drift["changes"] == []
     (line,) = [x for x in facts_of(made) if x.startswith("not asked: ")]
     assert why in line
+
+
+def test_items_judged_in_one_half_only_are_left_out_of_drift_and_counted():
+    d = timed()
+    early = np.arange(len(d)) < 450
+    for side in ("item_a", "item_b"):
+        d[side] = np.where(early & (d[side] == "m0"), "m9", d[side])
+    made = report.build(d)
+    drift = strict(made)["diagnostics"]["drift"]
+    assert drift["left_out"] == 2
+    assert not {"m0", "m9"} & {one["item"] for one in drift["changes"]}
+    assert any("2 items of one half only left out" in line for line in facts_of(made))
 
 
 # --- length -------------------------------------------------------------------------------------
