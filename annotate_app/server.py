@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotate_app.entering import enter_by_password
+from annotate_app.settling import settle
 from db import people
 from db.errors import Busy, PersonaLoopError, TooManyTries, WrongPassword
 from db.logins import LOGIN_DAYS
@@ -252,6 +253,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
     arguments = parser.parse_args()
+    settle()
     app.run(
         config={
             "server.address": arguments.host,

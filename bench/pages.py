@@ -69,12 +69,13 @@ def show(url: str, outputs: str, page: str, fresh: bool) -> Iterator[Work]:
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
-    from annotate_app import session
+    from annotate_app import session, settling
     from db.models import AnnotatorKind, Role
 
     admin = session.Me(1, "admin", Role.ADMIN, AnnotatorKind.HUMAN)
     session.signed_in = lambda: admin
     file = REPOSITORY / "annotate_app" / "app_pages" / f"{page}.py"
+    settling.settle()
 
     def work() -> None:
         if fresh:

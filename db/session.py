@@ -37,6 +37,7 @@ _TURN = "ledger_turn"
 
 T = TypeVar("T")
 _engines: dict[tuple[str, int], Engine] = {}
+_made: dict[Engine, tuple[sessionmaker[Session], sessionmaker[Session]]] = {}
 _engines_lock = threading.Lock()
 
 
@@ -86,19 +87,33 @@ def close_database(url: str | URL | None = None) -> None:
     key = (ledger_url(url).render_as_string(hide_password=False), os.getpid())
     with _engines_lock:
         engine = _engines.pop(key, None)
+        if engine is not None:
+            _made.pop(engine, None)
     if engine is not None:
         engine.dispose()
 
 
 def sessions(url: str | URL | None = None) -> sessionmaker[Session]:
     """A factory of sessions that may write; ``sessions(url).begin()`` opens a transaction."""
-    return sessionmaker(open_database(url), expire_on_commit=False)
+    return _factories(open_database(url))[0]
 
 
 def readers(url: str | URL | None = None) -> sessionmaker[Session]:
     """What makes sessions that only read: one consistent view, holding up no writer."""
-    engine = open_database(url).execution_options(ledger_reader=True)
-    return sessionmaker(engine, expire_on_commit=False)
+    return _factories(open_database(url))[1]
+
+
+def _factories(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[Session]]:
+    """A writing and a reading factory, one of each an engine: each is a class of its own to make."""
+    with _engines_lock:
+        found = _made.get(engine)
+        if found is None:
+            reading = engine.execution_options(ledger_reader=True)
+            found = _made[engine] = (
+                sessionmaker(engine, expire_on_commit=False),
+                sessionmaker(reading, expire_on_commit=False),
+            )
+        return found
 
 
 def transact(url: str | URL | None, work: Callable[[Session], T], attempts: int = 5) -> T:

@@ -58,6 +58,8 @@ def take_answer() -> None:
 @st.fragment(run_every=60)
 def stay_alive(token: str, annotator_id: int) -> None:
     """Renew the lease while the page lives; start over where it is gone or the person is."""
+    if st.session_state.pop("pl-claimed", "") == token:
+        return  # a run of the whole page has just claimed it
     words = "" if signed_in() is None else away_words(token, annotator_id)
     if words is not None:
         st.session_state["pl-away"] = words
@@ -182,4 +184,5 @@ with st.container(key="pl-page"):
 if shown is None:
     look_again(person.id)
 else:
+    st.session_state["pl-claimed"] = token
     stay_alive(token, person.id)

@@ -1,6 +1,8 @@
 """The LLMFAO files as they were published (CC BY 4.0, Dmitry Ustalov), read into a ledger."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,22 @@ from sqlalchemy import func, select
 from db import importing, labeling, people
 from db.models import AnnotatorKind, Comparison, Judgment
 from db.report_command import report
-from db.session import sessions
+from db.session import close_database, sessions
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "llmfao"
 
-pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"the judgments of {REAL} are not here")
+pytestmark = [
+    pytest.mark.skipif(not REAL.is_dir(), reason=f"the judgments of {REAL} are not here"),
+    pytest.mark.xdist_group("llmfao"),
+]
 
 
-@pytest.fixture
-def read(sqlite_url: str) -> str:
+@pytest.fixture(scope="module")
+def imported(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger of the pairs with their texts, the crowd's judgments and GPT-4's."""
-    with sessions(sqlite_url).begin() as session:
+    path = tmp_path_factory.mktemp("llmfao") / "ledger.db"
+    url = f"sqlite:///{shutil.copy(sqlite_template, path)}"
+    with sessions(url).begin() as session:
         pairs = importing.import_comparisons(session, REAL / "llmfao_pairs_text.jsonl.gz")
         assert pairs.added == 2_139
         crowd = importing.import_judgments(session, REAL / "llmfao_crowd.csv.gz")
@@ -31,7 +38,16 @@ def read(sqlite_url: str) -> str:
             annotator="gpt-4",
             kind=AnnotatorKind.AUTOMATIC,
         )
-    return sqlite_url
+    close_database(url)
+    return path
+
+
+@pytest.fixture
+def read(imported: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a copy of it."""
+    url = f"sqlite:///{shutil.copy(imported, tmp_path / 'ledger.db')}"
+    yield url
+    close_database(url)
 
 
 def test_pairs_judgments_and_an_automatic_judge_come_in_once(read: str) -> None:
