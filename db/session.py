@@ -104,7 +104,7 @@ def readers(url: str | URL | None = None) -> sessionmaker[Session]:
 
 
 def _factories(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[Session]]:
-    """A writing and a reading factory, one of each an engine: each is a class of its own to make."""
+    """A writing and a reading factory, kept: making one makes a class."""
     with _engines_lock:
         found = _made.get(engine)
         if found is None:
