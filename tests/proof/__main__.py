@@ -1,6 +1,6 @@
 """`python -m tests.proof`: every proof at full size, one line each; exit status 1 if one fails.
 
---only NAME       concurrency or training
+--only NAME       concurrency, training or closed-loop
 --scale N         a share of the full size, such as 0.1
 --without NAME    remove a constraint first (seats, one-judgment): the proof must then fail
 """
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.proof import closed_loop
 from tests.proof.concurrency import Outcome, prove
 from tests.proof.ledgers import CONSTRAINTS
 from tests.proof.postgres import postgres_server
@@ -19,7 +20,7 @@ from tests.proof.postgres import postgres_server
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.proof", description=__doc__)
-    parser.add_argument("--only", choices=["concurrency", "training"])
+    parser.add_argument("--only", choices=["concurrency", "training", "closed-loop"])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--without", choices=sorted(CONSTRAINTS))
     asked = parser.parse_args()
@@ -29,6 +30,8 @@ def main() -> int:
     if asked.only in {None, "training"} and importlib.util.find_spec("tests.proof.training"):
         training = importlib.import_module("tests.proof.training")
         held = bool(training.main(asked.scale)) and held
+    if asked.only == "closed-loop" or (asked.only is None and asked.scale == 1.0):
+        held = closed_loop.main() and held
     return 0 if held else 1
 
 
