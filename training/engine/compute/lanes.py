@@ -1,0 +1,218 @@
+"""What is being sampled: a lane a set of weights, small requests and bulk apart, in slices of time.
+
+Lanes take turns, small ones every other slice, so that a chat beside a thousand candidates gets
+half of the time whatever the size of the others' batch. New sequences join between decoding steps.
+Owned by the worker's thread. Knows no HTTP and no training.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from training.engine.compute.models import Models
+from training.engine.compute.sampling import Cohort
+from training.engine.compute.sharing import Line, Load, Room
+from training.engine.compute.tasks import Row, Task
+from training.engine.messages import SampleResult
+
+logger = logging.getLogger(__name__)
+
+ABSORB_EVERY = 8
+ABSORB_TOKENS = 8192
+MAX_ROWS = 256
+CPU_KV_BYTES = 128 * 1024 * 1024
+
+Done = Callable[[Any, Exception | None], None]
+"""Called on the worker's thread with a result or an exception; must be quick and not raise."""
+
+
+@dataclass
+class Arrival:
+    """A request that came, with its sequences and its callback."""
+
+    task: Task
+    rows: list[Row]
+    done: Done
+
+
+@dataclass
+class Lane:
+    """What is sampled from one set of weights, small requests or bulk."""
+
+    weights: str
+    small: bool
+    line: Line = field(default_factory=Line)
+    cohort: Cohort | None = None
+    steps: int = 0
+
+    @property
+    def cost(self) -> int:
+        """Columns that its sequences hold or may come to need."""
+        return self.cohort.cost if self.cohort else 0
+
+
+class Lanes:
+    """All lanes of one worker."""
+
+    def __init__(self, models: Models, kv_budget_bytes: int | None):
+        """Bind the models; the budget is for keys and values (None: see ``EngineSettings``)."""
+        self.models = models
+        self.base = models.base
+        self._lanes: OrderedDict[tuple[str, bool], Lane] = OrderedDict()
+        self._done: dict[Task, Done] = {}
+        self._load = Load()
+        self._columns = self._kv_columns(kv_budget_bytes)
+        self._last_was_small = False
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    @property
+    def held(self) -> int:
+        """How many requests are unanswered."""
+        return len(self._done)
+
+    def add(self, arrivals: Iterable[Arrival]) -> None:
+        """Let requests wait in their lanes; what came together is judged together."""
+        came = list(arrivals)
+        for arrival in came:
+            self._done[arrival.task] = arrival.done
+            self._load.add(arrival.task)
+        for arrival in came:
+            lane = self._lane(arrival.task.request.weights, self._load.is_small(arrival.task))
+            lane.line.add(arrival.task, arrival.rows)
+
+    def _lane(self, weights: str, small: bool) -> Lane:
+        return self._lanes.setdefault((weights, small), Lane(weights, small))
+
+    # A slice of time
+
+    def run(self, over: Callable[[], bool]) -> None:
+        """Decode in the lane whose turn it is until ``over`` says that the slice is over."""
+        lane = self._next_lane()
+        self._last_was_small = lane.small
+        try:
+            with torch.inference_mode(), self.models.sampling_from(lane.weights):
+                self._join_bulk(lane)
+                while True:
+                    if lane.line and (lane.cohort is None or lane.steps >= ABSORB_EVERY):
+                        self._admit(lane)
+                    if lane.cohort is None:
+                        break
+                    for task in lane.cohort.step():
+                        self._report(task, task.result(), None)
+                    lane.steps += 1
+                    if not lane.cohort.rows:
+                        lane.cohort = None
+                    if over():
+                        break
+        except Exception as error:  # noqa: BLE001 - every failure belongs to the requests
+            self._fail_lane(lane, error)
+        if lane.cohort is None and not lane.line:
+            del self._lanes[(lane.weights, lane.small)]
+
+    def _next_lane(self) -> Lane:
+        lanes = self._lanes.values()
+        other = [lane for lane in lanes if lane.small is not self._last_was_small]
+        lane = next(iter(other or lanes))
+        self._lanes.move_to_end((lane.weights, lane.small))
+        return lane
+
+    def _join_bulk(self, lane: Lane) -> None:
+        """What began as a small request may turn out to be the first of many: bulk after all."""
+        bulk = self._lanes.get((lane.weights, False))
+        if not lane.small or bulk is None or lane.cohort is None:
+            return
+        tasks = [row.task for row in lane.cohort.rows] + list(lane.line.tasks())
+        if any(self._load.is_small(task) for task in tasks):
+            return
+        lane.line.drain_into(bulk.line)
+        cohort, lane.cohort = lane.cohort, None
+        if bulk.cohort is None:
+            bulk.cohort = cohort
+        else:
+            bulk.cohort.absorb(cohort)
+
+    def _admit(self, lane: Lane) -> None:
+        """Start as many waiting sequences as there is room for."""
+        lane.steps = 0
+        rows = self._next_rows(lane)
+        if not rows:
+            return
+        try:
+            cohort = Cohort(self.base, rows)
+        except Exception as error:  # noqa: BLE001 - of these requests, not of those being decoded
+            self._fail(rows, error)
+            return
+        if lane.cohort is None:
+            lane.cohort = cohort
+            return
+        try:
+            lane.cohort.absorb(cohort)
+        except Exception as error:
+            self._fail(rows, error)
+            raise
+
+    def _next_rows(self, lane: Lane) -> list[Row]:
+        held = list(self._lanes.values())
+        room = Room(
+            self._columns,
+            small=sum(other.cost for other in held if other.small),
+            bulk=sum(other.cost for other in held if not other.small),
+        )
+        bulk_lanes = sum(1 for other in held if not other.small)
+        mine, count, tokens = lane.cost, len(lane.cohort.rows) if lane.cohort else 0, 0
+        rows: list[Row] = []
+        while count + len(rows) < MAX_ROWS and tokens < ABSORB_TOKENS:
+            row = lane.line.peek()
+            if row is None:
+                break
+            if row.task.cancelled or row.task not in self._done:
+                self._report(lane.line.drop(), SampleResult([]), None)
+                continue
+            if lane.small and not room.admits_small(row.cost):
+                break
+            if not lane.small and not room.admits_bulk(row.cost, mine, bulk_lanes):
+                break
+            rows.append(lane.line.take())
+            row.task.started = True
+            mine += row.cost
+            tokens += len(row.task.request.prompt)
+            if lane.small:
+                room.small += row.cost
+            else:
+                room.bulk += row.cost
+        return rows
+
+    # Answers
+
+    def _fail_lane(self, lane: Lane, error: Exception) -> None:
+        tasks = list(lane.line.tasks())
+        rows = lane.cohort.rows if lane.cohort else []
+        lane.line = Line()
+        lane.cohort = None
+        self._fail(rows, error, tasks)
+
+    def _fail(self, rows: Iterable[Row], error: Exception, tasks: Iterable[Task] = ()) -> None:
+        logger.warning("sampling failed: %s", error, exc_info=not hasattr(error, "status"))
+        for task in dict.fromkeys([*(row.task for row in rows), *tasks]):
+            self._report(task, None, error)
+
+    def _report(self, task: Task, result: SampleResult | None, error: Exception | None) -> None:
+        done = self._done.pop(task, None)
+        if done is not None:
+            self._load.remove(task)
+            done(result, error)
+
+    def _kv_columns(self, budget: int | None) -> int:
+        config = self.base.config
+        heads = int(config.num_attention_heads)
+        kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
+        size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        if budget is None and self.base.device.type == "cuda":
+            budget = torch.cuda.mem_get_info(self.base.device)[0] // 4
+        return (budget or CPU_KV_BYTES) // (self.base.n_layers * 2 * kv_heads * size * 4)
