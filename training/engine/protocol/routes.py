@@ -154,7 +154,9 @@ async def retrieve_future(request: Request) -> Response:
     request_id = fields_of(request).text("request_id")
     reply = await requests_of(request).futures.fetch(request_id, POLL_S)
     if reply is None:
-        return JSONResponse({"detail": "still running", "queue_state": "active"}, status_code=408)
+        state, reason = requests_of(request).queue_state(request_id)
+        told = {"detail": "still running", "queue_state": state, "queue_state_reason": reason}
+        return JSONResponse(told, status_code=408)
     return Response(reply.body, media_type=reply.content_type)
 
 
