@@ -1,7 +1,7 @@
 """Who waits for whom, counted in decoding steps.
 
-Every step and micro-batch takes 10 ms by the clock that the worker is given, so nothing here depends
-on how fast the machine is.
+Every step and micro-batch takes 10 ms by the clock that the worker is given, so nothing here
+depends on how fast the machine is.
 """
 
 import numpy as np

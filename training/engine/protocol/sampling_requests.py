@@ -7,8 +7,8 @@ from training.engine.protocol import checks
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Reply, Weight
-from training.engine.protocol.registry import Sampler
 from training.engine.protocol.ordered import Ordered, request_name
+from training.engine.protocol.registry import Sampler
 from training.engine.protocol.service import MAX_SEQ
 from training.engine.protocol.wire import CONTENT_TYPE, encode_sample
 

@@ -11,8 +11,8 @@ from training.engine.protocol.checkpoint import check_name
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Reply, failure, json_reply
-from training.engine.protocol.registry import Sampler
 from training.engine.protocol.ordered import Ordered
+from training.engine.protocol.registry import Sampler
 from training.engine.protocol.service import MAX_SEQ
 
 MAX_TTL_S = 10 * 366 * 86400

@@ -1,8 +1,8 @@
 """The order of one model's training requests: each waits for its turn, and none runs twice.
 
-The SDK numbers them 1, 2, 3 and asks that they run in that order. One that comes too early waits for
-those before it, for a while: a number may never come, because its client gave up on it. A number
-whose request was refused holds nobody up, and may be used again. Knows numbers and times only.
+The SDK numbers them 1, 2, 3 and asks that they run in that order. One that comes too early waits
+for those before it, for a while: a number may never come, because its client gave up on it. A
+number whose request was refused holds nobody up, and may be used again. Knows numbers and times.
 """
 
 import time
