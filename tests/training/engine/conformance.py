@@ -346,10 +346,14 @@ class World:
         """A request of the table, its words filled in."""
         method, _, place = self.fill(path).partition(" ")
         content = body if isinstance(body, bytes) else None
+        before = self._counts.get("number", 0)
         if isinstance(body, dict):
             filled = {name: value for name, value in self.fill(body).items() if value is not GONE}
             content = self.encode(place, filled)
-        return self.http.request(method, place, content=content, **kwargs)
+        reply = self.http.request(method, place, content=content, **kwargs)
+        if reply.status_code >= 400 and self._counts.get("number", 0) > before:
+            self._counts["number"] = before  # the number of a refused request is free again
+        return reply
 
     @staticmethod
     def encode(place: str, body: dict[str, Any]) -> bytes:

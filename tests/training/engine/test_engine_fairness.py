@@ -141,7 +141,7 @@ def test_a_burst_of_one_client_ends_in_one_batch_though_its_first_came_alone(wor
 
 def test_training_goes_on_during_a_long_generation_and_the_generation_during_training(worker):
     generation, trained = [], []
-    ask(worker, wanted("long", n=20, new=400), generation)
+    ask(worker, wanted("long", n=3, new=400), generation)
     for _ in range(3):
         worker.turn()
     worker.submit("m", lambda models: models.create("m", LoraChoice(4, 8.0)), lambda *_: None)

@@ -36,19 +36,30 @@ class Ordered(Keeping):
             size: bytes of its data.
         """
         run = self.live_run(model_id)
-        if not 1 <= seq_id <= MAX_SEQ:  # 0 is the model's own creation
-            raise BadRequest(f"seq_id: {seq_id} is out of range, must be from 1 to {MAX_SEQ}")
         request_id = request_name(model_id, seq_id)
+        known = self.known(model_id, seq_id)
+        if known is not None:
+            return known
         turns = self.turns_of(run)
 
         def begin() -> None:
             turns.offer(seq_id, lambda: self._start(run, turns, request_id, start))
 
         weight = Weight(model_id, size=size)
-        reply, new = self.futures.submit(request_id, begin, weight, model_id=model_id)
-        if new and turns:
+        reply, _ = self.futures.submit(request_id, begin, weight, model_id=model_id)
+        if turns:
             self._wake(turns)
         return reply
+
+    def known(self, model_id: str, seq_id: int) -> dict[str, Any] | None:
+        """The reply to a training request that was taken before; None when it is new.
+
+        Raises:
+            BadRequest: no number of a training request.
+        """
+        if not 1 <= seq_id <= MAX_SEQ:  # 0 is the model's own creation
+            raise BadRequest(f"seq_id: {seq_id} is out of range, must be from 1 to {MAX_SEQ}")
+        return self.futures.known(request_name(model_id, seq_id))
 
     @contextmanager
     def numbered(self, model_id: str, seq_id: int) -> Iterator[None]:

@@ -8,7 +8,7 @@ from training.engine.protocol import checks
 from training.engine.protocol.checkpoint import Checkpoint
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.futures import Reply, Weight, json_reply
-from training.engine.protocol.ordered import Ordered, request_name
+from training.engine.protocol.ordered import Ordered
 from training.engine.protocol.service import MAX_SEQ
 from training.engine.protocol.wire import CONTENT_TYPE, ForwardBackward, encode_forward_backward
 
@@ -77,7 +77,7 @@ class TrainingRequests(Ordered):
             return self._load_new(body, *self._to_load(body))
         model_id, seq_id = body.text("model_id"), body.integer("seq_id")
         self.live_run(model_id)
-        known = self.futures.known(request_name(model_id, seq_id))
+        known = self.known(model_id, seq_id)
         if known is not None:
             return known
         with self.numbered(model_id, seq_id):
@@ -158,7 +158,7 @@ class TrainingRequests(Ordered):
     def forward_backward(self, request: ForwardBackward) -> dict[str, Any]:
         """POST forward_backward."""
         self.live_run(request.model_id)
-        known = self.futures.known(request_name(request.model_id, request.seq_id))
+        known = self.known(request.model_id, request.seq_id)
         if known is not None:
             return known
         with self.numbered(request.model_id, request.seq_id):
