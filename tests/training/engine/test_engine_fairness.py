@@ -163,6 +163,35 @@ def test_training_goes_on_during_a_long_generation_and_the_generation_during_tra
     assert steps_until(worker, generation) <= 400
 
 
+def test_long_prompts_are_read_in_pieces_where_others_wait(worker, monkeypatch):
+    """A token takes a millisecond: alone, a second's worth is read at once, else a quarter's."""
+    read = []
+    prefill = Cohort._prefill
+
+    def slow(cohort, rows):
+        tokens = sum(len(task.request.prompt) for task in {row.task for row in rows})
+        read.append(tokens)
+        worker.ticks += tokens / 10
+        prefill(cohort, rows)
+
+    monkeypatch.setattr(Cohort, "_prefill", slow)
+    worker._lanes._columns = 10**6
+    answers, chat = [], []
+    for seed in range(30):
+        params = SamplingParams(max_tokens=30, seed=seed, stop_at_eos=False)
+        long = SampleRequest("", np.array(tokens(seed, 400)), 1, params, owner="bulk")
+        ask(worker, long, answers)
+    worker.turn()
+    assert read == [8400], "nothing is known yet of how long a token takes"
+    while len(read) < 2:
+        worker.turn()
+    assert read[1:] == [1200], "a second's worth, up to a whole prompt"
+    ask(worker, wanted("chat", new=CHAT), chat)
+    while len(read) < 4:
+        worker.turn()
+    assert sorted(read[2:4]) == [PROMPT, 400], "a quarter's worth, up to a whole prompt"
+
+
 def test_a_request_that_cannot_be_read_fails_alone(worker, monkeypatch):
     good, bad, later = [], [], []
     ask(worker, wanted("good"), good)

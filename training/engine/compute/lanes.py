@@ -6,6 +6,8 @@ Owned by the worker's thread. Knows no HTTP and no training.
 """
 
 import logging
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 ABSORB_EVERY = 8
 ABSORB_TOKENS = 8192
+PREFILL_S = 0.25
+PREFILL_ALONE_S = 1.0
+"""Prompts are read in one go for so long at most, beside others and alone; one prompt always is."""
+FEW_TOKENS = 512
+"""Fewer take no less time than so many."""
 MAX_ROWS = 256
 CPU_KV_BYTES = 128 * 1024 * 1024
 
@@ -58,9 +65,16 @@ class Lane:
 class Lanes:
     """All lanes of one worker."""
 
-    def __init__(self, models: Models, kv_budget_bytes: int | None):
+    def __init__(
+        self,
+        models: Models,
+        kv_budget_bytes: int | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
         """Bind the models; the budget is for keys and values (None: see ``EngineSettings``)."""
         self.models = models
+        self._clock = clock
+        self._token_s = 0.0
         self.base = models.base
         self._lanes: OrderedDict[tuple[str, bool], Lane] = OrderedDict()
         self._done: dict[Task, Done] = {}
@@ -91,8 +105,14 @@ class Lanes:
 
     # A slice of time
 
-    def run(self, over: Callable[[], bool]) -> None:
-        """Decode in the lane whose turn it is until ``over`` says that the slice is over."""
+    def run(self, over: Callable[[], bool], *, alone: bool = True) -> None:
+        """Decode in the lane whose turn it is until ``over`` says that the slice is over.
+
+        Args:
+            over: asked after each decoding step.
+            alone: whether nothing but sampling waits for the thread.
+        """
+        alone = alone and len(self._lanes) == 1
         lane = self._next_lane()
         self._last_was_small = lane.small
         try:
@@ -100,7 +120,7 @@ class Lanes:
                 self._join_bulk(lane)
                 while True:
                     if lane.line and (lane.cohort is None or lane.steps >= ABSORB_EVERY):
-                        self._admit(lane)
+                        self._admit(lane, PREFILL_ALONE_S if alone else PREFILL_S)
                     if lane.cohort is None:
                         break
                     for task in lane.cohort.step():
@@ -137,14 +157,18 @@ class Lanes:
         else:
             bulk.cohort.absorb(cohort)
 
-    def _admit(self, lane: Lane) -> None:
-        """Start as many waiting sequences as there is room for."""
+    def _admit(self, lane: Lane, seconds: float) -> None:
+        """Start as many waiting sequences as there is room for and can be read in that time."""
         lane.steps = 0
-        rows = self._next_rows(lane)
+        limit = min(float(ABSORB_TOKENS), seconds / self._token_s if self._token_s else math.inf)
+        rows = self._next_rows(lane, limit)
         if not rows:
             return
+        started = self._clock()
         try:
             cohort = Cohort(self.base, rows)
+            tokens = sum(len(task.request.prompt) for task in {row.task for row in rows})
+            self._token_s = (self._clock() - started) / max(tokens, FEW_TOKENS)
         except Exception as error:  # noqa: BLE001 - of these requests, not of those being decoded
             self._fail(rows, error)
             return
@@ -157,7 +181,7 @@ class Lanes:
             self._fail(rows, error)
             raise
 
-    def _next_rows(self, lane: Lane) -> list[Row]:
+    def _next_rows(self, lane: Lane, token_limit: float) -> list[Row]:
         held = list(self._lanes.values())
         room = Room(
             self._columns,
@@ -165,9 +189,11 @@ class Lanes:
             bulk=sum(other.cost for other in held if not other.small),
         )
         bulk_lanes = sum(1 for other in held if not other.small)
-        mine, count, tokens = lane.cost, len(lane.cohort.rows) if lane.cohort else 0, 0
+        mine, count = lane.cost, len(lane.cohort.rows) if lane.cohort else 0
         rows: list[Row] = []
-        while count + len(rows) < MAX_ROWS and tokens < ABSORB_TOKENS:
+        read: set[Task] = set()  # a prompt is read once for all its sequences
+        tokens = 0
+        while count + len(rows) < MAX_ROWS and tokens < token_limit:
             row = lane.line.peek()
             if row is None:
                 break
@@ -181,7 +207,9 @@ class Lanes:
             rows.append(lane.line.take())
             row.task.started = True
             mine += row.cost
-            tokens += len(row.task.request.prompt)
+            if row.task not in read:
+                read.add(row.task)
+                tokens += len(row.task.request.prompt)
             if lane.small:
                 room.small += row.cost
             else:

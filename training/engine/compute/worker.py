@@ -64,7 +64,7 @@ class Worker(threading.Thread):
         self.base: BaseModel = models.base
         self._wake = threading.Condition()
         self._jobs: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._lanes = Lanes(models, kv_budget_bytes)
+        self._lanes = Lanes(models, kv_budget_bytes, clock)
         self._incoming: deque[Arrival] = deque()
         self._stopping = False
         self._spent = {"train": 0.0, "sample": 0.0}
@@ -129,7 +129,11 @@ class Worker(threading.Thread):
         if kind == "train":
             self._train_slice(started + SLICE_S)
         else:
-            self._lanes.run(lambda: self._clock() > started + SLICE_S or bool(self._incoming))
+
+            def over() -> bool:
+                return self._clock() > started + SLICE_S or bool(self._incoming)
+
+            self._lanes.run(over, alone=not self._jobs)
         self._spent[kind] += self._clock() - started
 
     def _rest(self) -> None:
