@@ -18,6 +18,7 @@ import httpx
 import pytest
 import tinker
 from conformance import CHECKED_WITH, FUTURE, GOOD, NEVER, TABLE, Row, World, wrong_types
+from google.protobuf.message import DecodeError
 from serving import KEY
 from tinker import types
 
@@ -163,6 +164,38 @@ def test_a_request_whose_reply_was_lost_runs_once_and_keeps_its_name(world, addr
             assert results[0] == results[1], "a result whose reply was lost is told again"
         losses.append(results[0])
     assert losses[0] == losses[1], "the lost requests ran twice"
+
+
+def test_a_request_that_broke_off_is_not_taken_though_it_reads_as_a_whole_one(world, address):
+    from tinker.proto import tinker_public_pb2 as pb
+
+    model = world.result(world.good("POST /create_model"))["model_id"]
+    good = {**world.fill(GOOD["POST /forward_backward"]), "model_id": model, "seq_id": 1}
+    whole = pb.ForwardBackwardRequest.FromString(world.encode("/forward_backward", good))
+    whole.data.append(whole.data[0])
+    content = whole.SerializeToString()
+    cut = next(n for n in range(len(content) - 1, 0, -1) if readable(pb, content[:n]))
+    assert len(pb.ForwardBackwardRequest.FromString(content[:cut]).data) < 2
+    place = urllib.parse.urlsplit(address[0])
+    assert place.hostname is not None
+    link = http.client.HTTPConnection(place.hostname, place.port or 80, timeout=20)
+    link.putrequest("POST", "/api/v1/forward_backward")
+    link.putheader("X-API-Key", address[1])
+    link.putheader("Content-Length", str(len(content)))
+    link.endheaders(content[:cut])
+    time.sleep(0.1)
+    link.close()
+    time.sleep(0.1)
+    told = world.send("POST /forward_backward", content).json()
+    result = pb.ForwardBackwardOutput.FromString(world.fetch(told["request_id"]).content)
+    assert sum(record.num_datums for record in result.loss_fn_outputs) == 2
+
+
+def readable(pb, content: bytes) -> bool:
+    try:
+        return bool(pb.ForwardBackwardRequest.FromString(content).model_id)
+    except DecodeError:
+        return False
 
 
 def test_a_repeated_creation_is_the_same_model_and_session(world):

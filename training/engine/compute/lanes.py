@@ -29,7 +29,7 @@ PREFILL_S = 0.25
 PREFILL_ALONE_S = 1.0
 """Prompts are read in one go for so long at most, beside others and alone; one prompt always is."""
 FEW_TOKENS = 512
-"""Fewer take no less time than so many."""
+"""Fewer say little about how long a token takes."""
 MAX_ROWS = 256
 CPU_KV_BYTES = 128 * 1024 * 1024
 
@@ -167,8 +167,7 @@ class Lanes:
         started = self._clock()
         try:
             cohort = Cohort(self.base, rows)
-            tokens = sum(len(task.request.prompt) for task in {row.task for row in rows})
-            self._token_s = (self._clock() - started) / max(tokens, FEW_TOKENS)
+            self._learn(rows, self._clock() - started)
         except Exception as error:  # noqa: BLE001 - of these requests, not of those being decoded
             self._fail(rows, error)
             return
@@ -180,6 +179,12 @@ class Lanes:
         except Exception as error:
             self._fail(rows, error)
             raise
+
+    def _learn(self, rows: list[Row], seconds: float) -> None:
+        """How long it takes to read a token of a prompt."""
+        tokens = sum(len(task.request.prompt) for task in {row.task for row in rows})
+        if tokens >= FEW_TOKENS or seconds > PREFILL_S:
+            self._token_s = seconds / tokens
 
     def _next_rows(self, lane: Lane, token_limit: float) -> list[Row]:
         held = list(self._lanes.values())

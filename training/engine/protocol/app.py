@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,36 +53,51 @@ class Gate:
                 await JSONResponse({"detail": detail}, 401)(scope, receive, send)
                 return
             self.last_request = time.monotonic()
-            length = headers.get(b"content-length", b"")
-            claimed = int(length) if length.isdigit() else 0
-            if claimed <= self._limit and self._reading and self._reading + claimed > self._most:
-                await _busy("too many large bodies are being sent at once; ask again")(
-                    scope, receive, send
-                )
-                return
-            self._reading += claimed
-            try:
-                body = await self._read(claimed, receive)
-                if body is None:
-                    detail = f"the body is larger than {self._limit} bytes"
-                    await JSONResponse({"detail": detail}, 413)(scope, receive, send)
-                    return
-                scope["body"] = body
-                await self._app(scope, receive, send)
-            finally:
-                self._reading -= claimed
+            await self._bounded(headers, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    async def _read(self, claimed: int, receive: Receive) -> bytes | None:
+    async def _bounded(
+        self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Read the body and hand on; refuse one that is too large or, for now, one too many."""
+        length = headers.get(b"content-length", b"")
+        claimed = int(length) if length.isdigit() else 0
+        large = f"the body is larger than {self._limit} bytes"
         if claimed > self._limit:
-            return None
+            await JSONResponse({"detail": large}, 413)(scope, receive, send)
+            return
+        if self._reading and self._reading + claimed > self._most:
+            busy = _busy("too many large bodies are being sent at once; ask again")
+            await busy(scope, receive, send)
+            return
+        self._reading += claimed
+        try:
+            try:
+                body = await self._read(receive)
+            except ClientDisconnect:
+                return  # what came is a part only, and nobody hears the answer
+            if body is None:
+                await JSONResponse({"detail": large}, 413)(scope, receive, send)
+                return
+            scope["body"] = body
+            await self._app(scope, receive, send)
+        finally:
+            self._reading -= claimed
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body, None when it is too large.
+
+        Raises:
+            ClientDisconnect: it broke off. A part of a training request may well read as a whole
+                one with fewer sequences, so it must not be taken.
+        """
         parts: list[bytes] = []
         size = 0
         while True:
             message: Message = await receive()
             if message["type"] != "http.request":
-                return b"".join(parts)
+                raise ClientDisconnect
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self._limit:
