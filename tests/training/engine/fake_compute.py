@@ -11,6 +11,7 @@ class FakeCompute:
 
     def __init__(self):
         self.operations: list[tuple[str, object]] = []
+        self.cancelled: list[object] = []
         self.parked: list[str] = []
         self.dropped: list[str] = []
 
@@ -22,7 +23,8 @@ class FakeCompute:
         self.operations.append(("sample", request))
         return request
 
-    def cancel(self, task): ...
+    def cancel(self, task):
+        self.cancelled.append(task)
 
     def create(self, model_id, choice): ...
 

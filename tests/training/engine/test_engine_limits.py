@@ -232,6 +232,33 @@ def test_sampling_sessions_and_private_weights_are_bounded(tmp_path):
     assert "s:sample:1" not in registry.samplers.records
 
 
+def test_samples_that_nobody_asks_for_any_more_are_stopped_and_may_be_submitted_again(tmp_path):
+    async def scenario():
+        requests = service(tmp_path)
+        requests.futures.bind()
+        session = requests.registry.new_session(None, None).session_id
+        sampler = requests.create_sampler(
+            Fields({"session_id": session, "sampling_session_seq_id": 0, "base_model": FACTS.name})
+        )["sampling_session_id"]
+        body = {
+            "sampling_session_id": sampler,
+            "prompt": {"chunks": [{"tokens": [5, 6]}]},
+            "sampling_params": {"max_tokens": 1},
+        }
+        names = [requests.sample(Fields({**body, "seq_id": i}))["request_id"] for i in range(2)]
+        for name in names:
+            requests.futures._entries[name].asked -= 2 * requests.settings.model_ttl_s
+        await requests.futures.fetch(names[1], 0.001)
+        requests.sweep()
+        assert len(requests.compute.cancelled) == 1
+        assert list(requests.tasks) == [names[1]]
+        assert requests.futures.pending == 1
+        with pytest.raises(Gone):  # 410, by which the SDK submits it again
+            await requests.futures.fetch(names[0], 0)
+
+    asyncio.run(scenario())
+
+
 @pytest.fixture(scope="module")
 def small(tiny, tmp_path_factory):
     limits = Limits(pending_each=6, reading_bytes=1000, ahead=2)

@@ -48,6 +48,8 @@ class _Entry:
     reply: Reply | None = None
     since: float = 0.0
     """When it was finished or, once fetched, last fetched."""
+    asked: float = field(default_factory=time.monotonic)
+    """When it was submitted or last asked for."""
 
 
 def json_reply(value: dict[str, Any]) -> Reply:
@@ -198,6 +200,7 @@ class Futures:
         entry = self._entries.get(request_id)
         if entry is None:
             raise Gone(f"request {request_id} is unknown here or its result has expired")
+        entry.asked = time.monotonic()
         if entry.reply is None and not self._closing.is_set():
             waits = [
                 asyncio.ensure_future(entry.ready.wait()),
@@ -214,6 +217,20 @@ class Futures:
             self._read[request_id] = None
             self._read.move_to_end(request_id)
         return entry.reply
+
+    def is_abandoned(self, request_id: str, seconds: float) -> bool:
+        """Whether nobody has asked for a pending request for so long (the SDK asks all the time)."""
+        entry = self._entries.get(request_id)
+        if entry is None or entry.reply is not None:
+            return False
+        return entry.asked < time.monotonic() - seconds
+
+    def drop(self, request_id: str) -> None:
+        """Forget a pending request; who asks for it after all is told to submit it again."""
+        entry = self._entries.pop(request_id, None)
+        if entry is not None and entry.reply is None:
+            self._count(entry.weight, -1)
+            self.finished(request_id)
 
     def sweep(self) -> None:
         """Forget results past their time."""

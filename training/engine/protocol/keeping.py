@@ -67,6 +67,10 @@ class Keeping(Service):
         """Regular housekeeping: expired results, idle models out of memory, old records."""
         self.futures.sweep()
         self._save_runs()
+        for request_id in list(self.tasks):
+            if self.futures.is_abandoned(request_id, self.settings.model_ttl_s):
+                self.cancel(request_id)
+                self.futures.drop(request_id)
         limit = now() - timedelta(seconds=self.settings.model_ttl_s)
         sessions = self.registry.sessions.records
         idle = {s.session_id for s in sessions.values() if s.seen < limit}
