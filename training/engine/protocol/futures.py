@@ -219,7 +219,7 @@ class Futures:
         return entry.reply
 
     def is_abandoned(self, request_id: str, seconds: float) -> bool:
-        """Whether nobody has asked for a pending request for so long (the SDK asks all the time)."""
+        """Whether nobody has asked for a pending request for so long; the SDK always asks."""
         entry = self._entries.get(request_id)
         if entry is None or entry.reply is not None:
             return False
@@ -227,8 +227,9 @@ class Futures:
 
     def drop(self, request_id: str) -> None:
         """Forget a pending request; who asks for it after all is told to submit it again."""
-        entry = self._entries.pop(request_id, None)
+        entry = self._entries.get(request_id)
         if entry is not None and entry.reply is None:
+            del self._entries[request_id]
             self._count(entry.weight, -1)
             self.finished(request_id)
 
