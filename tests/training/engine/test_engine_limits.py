@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from fake_compute import FACTS, FakeCompute, new_model
-from sdk_values import tokens
+from sdk_values import datum, tokens
 from serving import KEY, engine_in_thread
 from tinker import types
 
@@ -293,6 +293,21 @@ def test_the_sdk_waits_for_a_full_engine_instead_of_failing(small, tiny):
             small.post("/cancel_future", {"request_id": reply.json()["request_id"]})
     found = [sampler.sample(prompt, 1, params) for _ in range(10)]
     assert all(len(future.result().sequences[0].tokens) == 150 for future in found)
+
+
+def test_pipelined_training_steps_wait_for_room_too_and_none_is_lost(small, tiny, monkeypatch):
+    from training.engine.protocol import app
+
+    told, busy = [], app._busy
+    monkeypatch.setattr(app, "_busy", lambda detail: told.append(detail) or busy(detail))
+    model = small.client().create_lora_training_client(str(tiny), rank=2, seed=0).result()
+    first = model.forward_backward([datum(tokens(i, 400)) for i in range(40)], "cross_entropy")
+    steps = [model.optim_step(types.AdamParams(learning_rate=1e-4)) for _ in range(9)]
+    assert first.result().metrics["loss:sum"] > 0
+    norms = [step.result().metrics["grad_norm:mean"] for step in steps]
+    assert norms[0] > 0
+    assert norms[1:] == [0.0] * 8
+    assert told, "six at once are the bound, ten were sent"
 
 
 def test_too_many_large_bodies_at_once_are_told_to_wait(small):

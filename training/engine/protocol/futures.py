@@ -172,11 +172,25 @@ class Futures:
             if counter[weight.owner] <= 0:
                 del counter[weight.owner]
 
-    def resolve(self, request_id: str, reply: Reply) -> None:
-        """Finish a request; from any thread."""
+    def resolve(
+        self, request_id: str, reply: Reply, first: Callable[[], None] | None = None
+    ) -> None:
+        """Finish a request; from any thread.
+
+        Args:
+            request_id: which.
+            reply: its result.
+            first: called before anybody hears of it, on the event loop's thread.
+        """
+
+        def finish() -> None:
+            if first is not None:
+                first()
+            self._finish(request_id, reply)
+
         if self._loop is None or self._loop.is_closed():
             return
-        self._loop.call_soon_threadsafe(self._finish, request_id, reply)
+        self._loop.call_soon_threadsafe(finish)
 
     def _finish(self, request_id: str, reply: Reply) -> None:
         entry = self._entries.get(request_id)

@@ -98,9 +98,7 @@ class Service:
                 reply = failure(error) if error is not None else encode(value)
             except Exception as encoding_error:  # noqa: BLE001 - must answer whatever happens
                 reply = failure(encoding_error)
-            if error is not None and failed is not None:
-                failed()
-            self.futures.resolve(request_id, reply)
+            self.futures.resolve(request_id, reply, failed if error is not None else None)
 
         return done
 
