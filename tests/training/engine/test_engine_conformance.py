@@ -169,13 +169,19 @@ def test_a_request_whose_reply_was_lost_runs_once_and_keeps_its_name(world, addr
 def test_a_request_that_broke_off_is_not_taken_though_it_reads_as_a_whole_one(world, address):
     from tinker.proto import tinker_public_pb2 as pb
 
+    def trains(part: bytes) -> bool:
+        try:
+            message = pb.ForwardBackwardRequest.FromString(part)
+        except DecodeError:
+            return False
+        return bool(message.loss_fn) and not message.forward_only
+
     model = world.result(world.good("POST /create_model"))["model_id"]
     good = {**world.fill(GOOD["POST /forward_backward"]), "model_id": model, "seq_id": 1}
-    whole = pb.ForwardBackwardRequest.FromString(world.encode("/forward_backward", good))
-    whole.data.append(whole.data[0])
-    content = whole.SerializeToString()
-    cut = next(n for n in range(len(content) - 1, 0, -1) if readable(pb, content[:n]))
-    assert len(pb.ForwardBackwardRequest.FromString(content[:cut]).data) < 2
+    message = pb.ForwardBackwardRequest.FromString(world.encode("/forward_backward", good))
+    message.forward_only = True
+    content = message.SerializeToString()
+    cut = next(n for n in range(len(content), 0, -1) if trains(content[:n]))
     place = urllib.parse.urlsplit(address[0])
     assert place.hostname is not None
     link = http.client.HTTPConnection(place.hostname, place.port or 80, timeout=20)
@@ -186,16 +192,13 @@ def test_a_request_that_broke_off_is_not_taken_though_it_reads_as_a_whole_one(wo
     time.sleep(0.1)
     link.close()
     time.sleep(0.1)
-    told = world.send("POST /forward_backward", content).json()
-    result = pb.ForwardBackwardOutput.FromString(world.fetch(told["request_id"]).content)
-    assert sum(record.num_datums for record in result.loss_fn_outputs) == 2
-
-
-def readable(pb, content: bytes) -> bool:
-    try:
-        return bool(pb.ForwardBackwardRequest.FromString(content).model_id)
-    except DecodeError:
-        return False
+    step = {"model_id": model, "seq_id": 2, "adam_params": {"learning_rate": 0.1}}
+    before = world.send("POST /forward_backward", content)
+    assert "error" not in world.result(world.send("POST /optim_step", step))
+    message.seq_id = 3
+    after = world.send("POST /forward_backward", message.SerializeToString())
+    losses = [world.fetch(reply.json()["request_id"]).content for reply in (before, after)]
+    assert losses[0] == losses[1], "the part was taken, and trained"
 
 
 def test_a_repeated_creation_is_the_same_model_and_session(world):

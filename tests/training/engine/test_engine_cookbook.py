@@ -128,7 +128,7 @@ def test_the_program_in_the_docs_runs_with_nothing_but_the_sdk(running, tmp_path
     program = re.search(r"```python\n(# train\.py\n.*?)```", page, re.DOTALL)
     assert program is not None
     (tmp_path / "train.py").write_text(program[1])
-    told = dict(re.findall(r"(\w+)=(\S+)", "".join(re.findall(r"^export (.*)$", page, re.M))))
+    told = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^export (.*)$", page, re.M))))
     assert set(told) >= {"TINKER_BASE_URL", "TINKER_API_KEY", "NO_PROXY", "HF_HUB_OFFLINE"}
     done = subprocess.run(
         [sys.executable, "train.py"],

@@ -101,7 +101,19 @@ class Lanes:
             lane.line.add(arrival.task, arrival.rows)
 
     def _lane(self, weights: str, small: bool) -> Lane:
+        first = self._lanes.get((weights, True))
+        if not small and first and (weights, False) not in self._lanes and self._is_bulk(first):
+            # What began as a small request turns out to be the first of many.
+            first.small = False
+            self._lanes[(weights, False)] = self._lanes.pop((weights, True))
         return self._lanes.setdefault((weights, small), Lane(weights, small))
+
+    def _is_bulk(self, lane: Lane) -> bool:
+        """Whether nothing in a lane is small any more."""
+        rows = lane.cohort.rows if lane.cohort else []
+        return not any(
+            self._load.is_small(t) for t in [*(r.task for r in rows), *lane.line.tasks()]
+        )
 
     # A slice of time
 
@@ -143,12 +155,9 @@ class Lanes:
         return lane
 
     def _join_bulk(self, lane: Lane) -> None:
-        """What began as a small request may turn out to be the first of many: bulk after all."""
+        """Let what is small no more go on with the bulk of the same weights."""
         bulk = self._lanes.get((lane.weights, False))
-        if not lane.small or bulk is None or lane.cohort is None:
-            return
-        tasks = [row.task for row in lane.cohort.rows] + list(lane.line.tasks())
-        if any(self._load.is_small(task) for task in tasks):
+        if not lane.small or bulk is None or lane.cohort is None or not self._is_bulk(lane):
             return
         lane.line.drain_into(bulk.line)
         cohort, lane.cohort = lane.cohort, None
