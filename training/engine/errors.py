@@ -2,7 +2,8 @@
 
 ``EngineError`` is the root. To add an error: derive from ``EngineError`` and the stdlib cousin
 that a caller would expect, and set ``status`` to an HTTP status that the SDK never retries
-(400, 403, 404 or 422; not 402, 408, 409, 429 or 5xx). Knows nothing of HTTP beyond that number.
+(400, 403, 404 or 422; not 402, 408, 409, 429 or 5xx), unless waiting helps, as with ``Busy``.
+Knows nothing of HTTP beyond that number.
 """
 
 from db.errors import PersonaLoopError
@@ -36,3 +37,9 @@ class Gone(EngineError, LookupError):
     """The result or session existed once; asking again cannot bring it back."""
 
     status = 410
+
+
+class Busy(EngineError):
+    """There is no room now; the same request succeeds later, so the SDK waits and repeats it."""
+
+    status = 429

@@ -106,6 +106,7 @@ class SampleRequest:
         last_n: of these only the last n (None for all).
         topk_prompt: how many alternatives a prompt position.
         topk_sample: how many alternatives a sampled token.
+        owner: whose request it is; owners share the engine fairly.
     """
 
     weights: str
@@ -116,6 +117,7 @@ class SampleRequest:
     last_n: int | None = None
     topk_prompt: int = 0
     topk_sample: int = 0
+    owner: str = ""
 
 
 @dataclass(frozen=True)

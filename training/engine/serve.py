@@ -156,6 +156,7 @@ def serve(
         server.run(sockets=[sock])
     finally:
         stop.set()
+        requests.release_all()
         worker.stop()
         requests.flush()
         told = read_json(settings.announcement)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from db.settings import adapter_roots, base_model_dir, outputs_dir
 from training.engine.errors import EngineError
+from training.engine.protocol.limits import Limits
 
 
 def _state_dir() -> Path:
@@ -44,6 +45,7 @@ class EngineSettings:
         kv_budget_bytes: memory for keys and values of the sequences being sampled; None is
             128 MiB on CPU, a quarter of the free memory on CUDA.
         model_budget_bytes: memory for training models before the least used go to disk.
+        limits: how much is held at once.
     """
 
     base_model: Path = field(default_factory=base_model_dir)
@@ -63,6 +65,7 @@ class EngineSettings:
     max_body_bytes: int = 64 * 1024 * 1024
     kv_budget_bytes: int | None = None
     model_budget_bytes: int = 256 * 1024 * 1024
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def announcement(self) -> Path:

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+import urllib.parse
 import urllib.request
 from dataclasses import replace
 
@@ -267,13 +268,22 @@ def test_an_export_is_downloaded_by_signed_addresses_without_the_key(
         with urllib.request.urlopen(url) as reply:
             (tmp_path / name).write_bytes(reply.read())
     assert same(factors_of(tmp_path), saved(running, model))
-    token = told.urls["adapter_config.json"].split("/")[-2]
+    address = urllib.parse.urlsplit(told.urls["adapter_config.json"]).path
+    place, token, _ = address.rsplit("/", 2)
+    expires, _, signature = token.partition("-")
     for bad in (
-        f"/download/{token}/optimizer.safetensors",
-        f"/download/{token}/..%2F..%2Fx",
+        f"{place}/{token}/optimizer.safetensors",
+        f"{place}/{token}/..%2F..%2Fx",
+        f"{place}/guess/adapter_config.json",
+        f"{place}/{int(expires) + 3600}-{signature}/adapter_config.json",
+        f"{place.replace('export', 'other')}/{token}/adapter_config.json",
         "/download/guess/adapter_config.json",
     ):
         assert running.get(bad, key=None).status_code == 404
+    assert running.get(address, key=None).status_code == 200
+    rest.delete_checkpoint_from_tinker_path(path).result()
+    assert model.save_weights_external("export").result().path == path
+    assert running.get(address, key=None).status_code == 404, "those weights are gone"
     with pytest.raises(tinker.BadRequestError, match="export"):
         client.create_sampling_client(model_path=path).result()
 

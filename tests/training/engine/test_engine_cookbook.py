@@ -1,7 +1,12 @@
-"""tinker-cookbook's own recipes, unmodified, against the engine."""
+"""Other people's code against the engine: recipes of tinker-cookbook, the program of the docs."""
 
 import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from serving import KEY
@@ -116,3 +121,24 @@ def test_preference_train_dpo_runs_unmodified_and_the_margin_grows(cookbook, tin
     assert found[0]["dpo_loss"] == pytest.approx(0.6931, abs=1e-3)
     assert found[-1]["dpo_loss"] < 0.6
     assert found[-1]["margin"] > 0
+
+
+def test_the_program_in_the_docs_runs_with_nothing_but_the_sdk(running, tmp_path):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "engine.md").read_text()
+    program = re.search(r"```python\n(# train\.py\n.*?)```", page, re.DOTALL)
+    assert program is not None
+    (tmp_path / "train.py").write_text(program[1])
+    told = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^export (.*)$", page, re.M))))
+    assert set(told) >= {"TINKER_BASE_URL", "TINKER_API_KEY", "NO_PROXY", "HF_HUB_OFFLINE"}
+    done = subprocess.run(
+        [sys.executable, "train.py"],
+        cwd=tmp_path,
+        env={**os.environ, **told, "TINKER_BASE_URL": running.url, "TINKER_API_KEY": KEY},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    *losses, sequences = done.stdout.splitlines()
+    assert float(losses[-1]) < float(losses[0])
+    assert "SampledSequence" in sequences

@@ -242,3 +242,36 @@ def test_answers_are_sent_at_once_and_wait_for_no_acknowledgement(tmp_path):
         assert sock.proto == socket.IPPROTO_TCP
     finally:
         sock.close()
+
+
+def test_a_gpu_is_used_where_there_is_one_and_its_memory_is_the_room_to_decode(base, monkeypatch):
+    import types
+
+    import torch
+
+    from training.engine.compute.base import _device
+    from training.engine.compute.lanes import CPU_KV_BYTES, Lanes
+
+    tried = []
+
+    def zeros(_size, device):
+        tried.append(device.type)
+        return torch.empty(1)
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert _device(None).type == "cuda"
+    assert _device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _device(None).type == "cpu"
+    assert tried == ["cuda", "cpu", "cpu"]
+
+    column = base.n_layers * 2 * 2 * 8 * 4
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (8 << 30, 80 << 30))
+    there = types.SimpleNamespace(
+        config=base.config, n_layers=base.n_layers, device=torch.device("cuda")
+    )
+    on_gpu = Lanes(types.SimpleNamespace(base=there), None)
+    assert on_gpu._columns == (2 << 30) // column
+    assert Lanes(types.SimpleNamespace(base=base), None)._columns == CPU_KV_BYTES // column
+    assert Lanes(types.SimpleNamespace(base=there), 10 * column)._columns == 10

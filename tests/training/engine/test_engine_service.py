@@ -6,54 +6,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from fake_compute import FACTS, FakeCompute, new_model
 from sdk_values import tokens
 from tinker import types
 
 from training.engine.compute.losses import LOSSES
 from training.engine.errors import BadRequest, Gone, NotFound
 from training.engine.losses import LOSS_INPUTS, LOSS_OPTIONS
-from training.engine.messages import ModelFacts
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Futures, json_reply
 from training.engine.protocol.registry import Registry
 from training.engine.protocol.requests import Requests
 from training.engine.settings import EngineSettings
-
-
-class FakeCompute:
-    """Remembers operations; runs them on a model table that remembers too."""
-
-    def __init__(self):
-        self.operations: list[tuple[str, object]] = []
-        self.parked: list[str] = []
-        self.dropped: list[str] = []
-
-    def submit(self, model_id, operation, done):
-        self.operations.append((model_id, operation))
-        operation(self)
-
-    def sample(self, request, done):
-        self.operations.append(("sample", request))
-        return request
-
-    def cancel(self, task): ...
-
-    def create(self, model_id, choice): ...
-
-    def get(self, model_id):
-        return self
-
-    def optim_step(self, params): ...
-
-    def park(self, model_id):
-        self.parked.append(model_id)
-
-    def drop(self, model_id):
-        self.dropped.append(model_id)
-
-
-FACTS = ModelFacts("/models/./tiny", "Llama", 64, 260, (3,))
 
 
 @pytest.fixture
@@ -68,17 +33,6 @@ def requests(tmp_path):
 
 async def bind(futures):
     futures.bind()
-
-
-def new_model(requests, number=0, session=None):
-    session = session or requests.registry.new_session(None, None).session_id
-    body = {
-        "session_id": session,
-        "model_seq_id": number,
-        "base_model": FACTS.name,
-        "lora_config": {"rank": 4},
-    }
-    return session, requests.create_model(Fields(body))["model_id"]
 
 
 def test_the_losses_of_both_rooms_are_the_same():

@@ -19,16 +19,19 @@ COLDEST = 1e-6
 
 
 class Numbers:
-    """A stream of uniform numbers in [0, 1), drawn from NumPy in blocks."""
+    """A stream of uniform numbers in [0, 1), drawn from NumPy in blocks, begun when it is used."""
 
     def __init__(self, seed: int | None):
-        self._random = np.random.default_rng(seed)
-        self._block = self._random.random(BLOCK)
-        self._next = 0
+        self._seed = seed
+        self._random: np.random.Generator | None = None
+        self._block = np.zeros(0)
+        self._next = BLOCK
 
     def next(self) -> float:
         """The next number of the stream."""
         if self._next == BLOCK:
+            if self._random is None:
+                self._random = np.random.default_rng(self._seed)
             self._block = self._random.random(BLOCK)
             self._next = 0
         self._next += 1

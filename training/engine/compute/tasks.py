@@ -13,12 +13,19 @@ from training.engine.messages import SampledSequence, SampleRequest, SampleResul
 
 @dataclass(eq=False)
 class Task:
-    """A request on its way: its finished sequences and what the prefill found out."""
+    """A request on its way: its finished sequences and what the prefill found out.
+
+    Attributes:
+        started: whether one of its sequences has begun.
+        cancelled: nobody wants it any more.
+        reported: its cohort has told that it is complete.
+    """
 
     request: SampleRequest
     sequences: list[SampledSequence | None]
     prompt_logprobs: np.ndarray | None = None
     topk_prompt: TopK | None = None
+    started: bool = False
     cancelled: bool = False
     reported: bool = False
 

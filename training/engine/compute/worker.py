@@ -1,7 +1,8 @@
 """The one thread that owns torch: training requests and sampling share it in small slices.
 
 Requests of one model run in the order they came; models take turns; sampling and training get half
-of the time each while both have work. Knows no HTTP: results go to callbacks.
+of the time each while both have work. A slice ends after a micro-batch or a decoding step at the
+latest, however long the request. Knows no HTTP: results go to callbacks.
 """
 
 import logging
@@ -9,31 +10,23 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from training.engine.compute.base import BaseModel
+from training.engine.compute.lanes import MAX_ROWS, Arrival, Done, Lanes
 from training.engine.compute.memory import release_memory
 from training.engine.compute.models import Models
-from training.engine.compute.sampling import Cohort
-from training.engine.compute.tasks import Row, Task, rows_of
-from training.engine.messages import SampleRequest, SampleResult
+from training.engine.compute.tasks import Task, rows_of
+from training.engine.messages import SampleRequest
 
 logger = logging.getLogger(__name__)
 
 SLICE_S = 0.025
-ABSORB_EVERY = 8
-ABSORB_TOKENS = 8192
-MAX_ROWS = 256
-CPU_KV_BYTES = 128 * 1024 * 1024
 GATHER_S = 0.004
 GATHER_LIMIT_S = 0.04
 """Requests come in bursts: an idle worker waits this long for one more before it starts a batch."""
 
-Done = Callable[[Any, Exception | None], None]
-"""Called on the worker's thread with a result or an exception; must be quick and not raise."""
 Operation = Callable[[Models], Any]
 """Runs on the worker's thread; a generator is run in slices, its last value is the result."""
 
@@ -45,15 +38,6 @@ class _Job:
     running: Iterator[Any] | None = None
 
 
-@dataclass
-class _Lane:
-    """Everything sampled from one set of weights."""
-
-    waiting: deque[Row] = field(default_factory=deque)
-    cohort: Cohort | None = None
-    steps: int = 0
-
-
 class Worker(threading.Thread):
     """Runs operations and sampling until :meth:`stop`."""
 
@@ -62,6 +46,7 @@ class Worker(threading.Thread):
         models: Models,
         kv_budget_bytes: int | None = None,
         on_crash: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         """Bind the models.
 
@@ -70,19 +55,19 @@ class Worker(threading.Thread):
             kv_budget_bytes: memory for the cache of sequences being sampled; None is 128 MiB on
                 CPU and a quarter of the free memory on CUDA.
             on_crash: called when the thread itself fails, after which nothing would be answered.
+            clock: seconds, by which training and sampling share the thread.
         """
         super().__init__(name="engine-compute", daemon=True)
         self._on_crash = on_crash
+        self._clock = clock
         self.models = models
         self.base: BaseModel = models.base
         self._wake = threading.Condition()
         self._jobs: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        self._done: dict[Task, Done] = {}
-        self._incoming: deque[tuple[Task, list[Row]]] = deque()
+        self._lanes = Lanes(models, kv_budget_bytes, clock)
+        self._incoming: deque[Arrival] = deque()
         self._stopping = False
         self._spent = {"train": 0.0, "sample": 0.0}
-        self._columns = self._kv_columns(kv_budget_bytes)
 
     # Called from any thread
 
@@ -96,8 +81,7 @@ class Worker(threading.Thread):
         """Queue a sampling request; ``done`` gets a ``SampleResult``."""
         task, rows = rows_of(self.base, request)
         with self._wake:
-            self._done[task] = done
-            self._incoming.append((task, rows))
+            self._incoming.append(Arrival(task, rows, done))
             self._wake.notify()
         return task
 
@@ -132,14 +116,25 @@ class Worker(threading.Thread):
                     self._rest()
                 if self._stopping:
                     break
-                while self._incoming:
-                    task, rows = self._incoming.popleft()
-                    lane = self._lanes.setdefault(task.request.weights, _Lane())
-                    lane.waiting.extend(rows)
-            kind = self._choose()
-            started = time.perf_counter()
-            (self._train_slice if kind == "train" else self._sample_slice)()
-            self._spent[kind] += time.perf_counter() - started
+            self.turn()
+
+    def turn(self) -> None:
+        """Take in what came, then run one slice of training or of sampling."""
+        with self._wake:
+            arrivals = list(self._incoming)
+            self._incoming.clear()
+        self._lanes.add(arrivals)
+        kind = self._choose()
+        started = self._clock()
+        if kind == "train":
+            self._train_slice(started + SLICE_S)
+        else:
+
+            def over() -> bool:
+                return self._clock() > started + SLICE_S or bool(self._incoming)
+
+            self._lanes.run(over, alone=not self._jobs)
+        self._spent[kind] += self._clock() - started
 
     def _rest(self) -> None:
         """Wait for work (the lock is held); for sampling, until the burst of requests is over."""
@@ -167,9 +162,8 @@ class Worker(threading.Thread):
 
     # Training
 
-    def _train_slice(self) -> None:
-        until = time.perf_counter() + SLICE_S
-        while self._jobs and time.perf_counter() < until:
+    def _train_slice(self, until: float) -> None:
+        while self._jobs and self._clock() < until:
             with self._wake:
                 model_id = next(iter(self._jobs))
                 self._jobs.move_to_end(model_id)
@@ -200,82 +194,3 @@ class Worker(threading.Thread):
         except Exception as error:  # noqa: BLE001 - every failure belongs to the request
             job.done(None, error)
         return True
-
-    # Sampling
-
-    def _sample_slice(self) -> None:
-        key, lane = next(iter(self._lanes.items()))
-        self._lanes.move_to_end(key)
-        until = time.perf_counter() + SLICE_S
-        try:
-            with torch.inference_mode(), self.models.sampling_from(key):
-                while True:
-                    if lane.waiting and (lane.cohort is None or lane.steps >= ABSORB_EVERY):
-                        self._admit(lane)
-                    if lane.cohort is None:
-                        break
-                    for task in lane.cohort.step():
-                        self._report(task, task.result(), None)
-                    lane.steps += 1
-                    if not lane.cohort.rows:
-                        lane.cohort = None
-                    if time.perf_counter() > until:
-                        break
-                    if self._incoming:
-                        break
-        except Exception as error:  # noqa: BLE001 - every failure belongs to the requests
-            self._fail_lane(lane, error)
-        if lane.cohort is None and not lane.waiting:
-            del self._lanes[key]
-
-    def _admit(self, lane: _Lane) -> None:
-        """Start as many waiting rows as fit in memory."""
-        used = sum(lane.cohort.cost for lane in self._lanes.values() if lane.cohort)
-        count = len(lane.cohort.rows) if lane.cohort else 0
-        rows: list[Row] = []
-        tokens = 0
-        while lane.waiting and count + len(rows) < MAX_ROWS and tokens < ABSORB_TOKENS:
-            row = lane.waiting[0]
-            if row.task.cancelled or row.task not in self._done:
-                lane.waiting.popleft()
-                self._drop_cancelled(row.task)
-                continue
-            if used + row.cost > self._columns and (used or rows):
-                break
-            lane.waiting.popleft()
-            rows.append(row)
-            used += row.cost
-            tokens += len(row.task.request.prompt)
-        lane.steps = 0
-        if not rows:
-            return
-        cohort = Cohort(self.base, rows)
-        if lane.cohort is None:
-            lane.cohort = cohort
-        else:
-            lane.cohort.absorb(cohort)
-
-    def _drop_cancelled(self, task: Task) -> None:
-        self._report(task, SampleResult([]), None)
-
-    def _fail_lane(self, lane: _Lane, error: Exception) -> None:
-        logger.warning("sampling failed: %s", error, exc_info=not hasattr(error, "status"))
-        rows = list(lane.waiting) + (lane.cohort.rows if lane.cohort else [])
-        lane.waiting.clear()
-        lane.cohort = None
-        for task in dict.fromkeys(row.task for row in rows):
-            self._report(task, None, error)
-
-    def _report(self, task: Task, result: SampleResult | None, error: Exception | None) -> None:
-        done = self._done.pop(task, None)
-        if done is not None:
-            done(result, error)
-
-    def _kv_columns(self, budget: int | None) -> int:
-        config = self.base.config
-        heads = int(config.num_attention_heads)
-        kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
-        size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        if budget is None and self.base.device.type == "cuda":
-            budget = torch.cuda.mem_get_info(self.base.device)[0] // 4
-        return (budget or CPU_KV_BYTES) // (self.base.n_layers * 2 * kv_heads * size * 4)

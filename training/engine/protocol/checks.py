@@ -172,7 +172,9 @@ def lora_choice(fields: Fields) -> LoraChoice:
     )
 
 
-def sample_request(facts: ModelFacts, fields: Fields, weights: str) -> SampleRequest:
+def sample_request(
+    facts: ModelFacts, fields: Fields, weights: str, owner: str = ""
+) -> SampleRequest:
     """A checked sampling request.
 
     Raises:
@@ -200,6 +202,7 @@ def sample_request(facts: ModelFacts, fields: Fields, weights: str) -> SampleReq
         last_n=last_n,
         topk_prompt=fields.integer("topk_prompt_logprobs", 0, low=0, high=MAX_TOPK),
         topk_sample=fields.integer("topk_sample_logprobs", 0, low=0, high=MAX_TOPK),
+        owner=owner,
     )
 
 

@@ -1,16 +1,16 @@
 """Checkpoints, runs and sessions as lists, their housekeeping, and downloads by signed address."""
 
+import hashlib
 import hmac
-import secrets
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from training.engine.errors import BadRequest, NotFound
+from training.engine.errors import BadRequest, EngineError, NotFound
 from training.engine.protocol.checkpoint import ADAPTER_PREFIX, Checkpoint
 from training.engine.protocol.files import now
 from training.engine.protocol.registry import Run
@@ -149,32 +149,27 @@ async def one_session(request: Request) -> Response:
 
 
 class Downloads:
-    """Random tokens for files, each good for an hour."""
+    """Signed addresses, each good for an hour and for the very weights that it was made for.
 
-    def __init__(self) -> None:
-        self._files: dict[str, tuple[Path, Any]] = {}
+    Nothing is remembered: an address outlives the engine as long as its key stays the same.
+    """
 
-    def address(self, folder: Path) -> tuple[str, Any]:
-        """A token for the folder's files and when it ends."""
-        expires = now() + DOWNLOAD_TTL
-        for token in [t for t, (_, end) in self._files.items() if end < now()]:
-            del self._files[token]
-        token = secrets.token_urlsafe(32)
-        self._files[token] = (folder, expires)
-        return token, expires
+    def __init__(self, key: str):
+        self._key = hashlib.sha256(b"download " + key.encode()).digest()
 
-    def file(self, token: str, name: str) -> Path:
-        """The file behind an address.
+    def token(self, checkpoint: Checkpoint, expires: int) -> str:
+        """The signature of a checkpoint's address, good until a time (seconds, UTC)."""
+        said = f"{expires} {checkpoint.path} {checkpoint.key}"
+        signature = hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()
+        return f"{expires}-{signature}"
 
-        Raises:
-            NotFound: wrong, expired, or deleted.
-        """
-        for known, (folder, expires) in self._files.items():
-            if hmac.compare_digest(known.encode(), token.encode()) and expires > now():
-                file = folder / name
-                if name in DOWNLOADABLE and file.is_file():
-                    return file
-        raise NotFound("this download address is wrong or has expired; ask for a new one")
+    def is_good(self, checkpoint: Checkpoint, token: str) -> bool:
+        """Whether an address was signed here for these weights and is not past its time."""
+        expires = token.partition("-")[0]
+        if not (expires.isdigit() and len(expires) < 16 and int(expires) > now().timestamp()):
+            return False
+        wanted = self.token(checkpoint, int(expires))
+        return hmac.compare_digest(wanted.encode(), token.encode())
 
 
 async def download_urls(request: Request) -> Response:
@@ -184,18 +179,28 @@ async def download_urls(request: Request) -> Response:
     if checkpoint.kind != "external_weights" and not checkpoint.read_only:
         raise BadRequest(f"{checkpoint.path} is no export; save it with save_weights_external")
     downloads: Downloads = request.app.state.downloads
-    token, expires = downloads.address(checkpoint.folder)
+    expires = now() + DOWNLOAD_TTL
+    token = downloads.token(checkpoint, int(expires.timestamp()))
     base = str(request.base_url).rstrip("/")
+    place = quote(checkpoint.path.removeprefix("tinker://"), safe="/")
     names = [n for n in DOWNLOADABLE if (checkpoint.folder / n).is_file()]
-    urls = {name: f"{base}/download/{token}/{name}" for name in names}
+    urls = {name: f"{base}/download/{place}/{token}/{name}" for name in names}
     return JSONResponse({"urls": urls, "expires": expires.isoformat()})
 
 
 async def download(request: Request) -> Response:
     """A file by its signed address."""
-    parts = request.path_params
     downloads: Downloads = request.app.state.downloads
-    return FileResponse(downloads.file(parts["token"], parts["name"]))
+    parts = request.path_params
+    try:
+        checkpoint = requests_of(request).store.get(_path(request))
+    except EngineError:
+        checkpoint = None
+    if checkpoint is not None and downloads.is_good(checkpoint, parts["token"]):
+        file = checkpoint.folder / parts["file"]
+        if parts["file"] in DOWNLOADABLE and file.is_file():
+            return FileResponse(file)
+    raise NotFound("this download address is wrong or has expired; ask for a new one")
 
 
 def routes() -> list[Route]:
@@ -213,5 +218,5 @@ def routes() -> list[Route]:
         Route("/api/v1/weights_info", weights_info, methods=["POST"]),
         Route("/api/v1/sessions", all_sessions),
         Route("/api/v1/sessions/{session_id}", one_session),
-        Route("/download/{token}/{name}", download),
+        Route("/download/{run}/{kind}/{name}/{token}/{file}", download),
     ]

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from training.engine.errors import BadRequest
+from training.engine.errors import BadRequest, Gone
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.requests import Requests
 from training.engine.protocol.wire import decode_forward_backward
@@ -101,10 +101,12 @@ async def create_session(request: Request) -> Response:
 
 async def heartbeat(request: Request) -> Response:
     """Keep a session's models in memory; 410 ends the client's loop for a finished session."""
-    try:
-        requests_of(request).registry.session(fields_of(request).text("session_id"))
-    except BadRequest as error:
-        return JSONResponse({"detail": str(error)}, status_code=410)
+    registry = requests_of(request).registry
+    session_id = fields_of(request).text("session_id")
+    known = registry.sessions.records.get(session_id)
+    if known is not None and known.finished:
+        raise Gone(f"session {session_id} is finished; open a new ServiceClient")
+    registry.session(session_id)
     return JSONResponse({"type": "session_heartbeat"})
 
 
@@ -154,7 +156,9 @@ async def retrieve_future(request: Request) -> Response:
     request_id = fields_of(request).text("request_id")
     reply = await requests_of(request).futures.fetch(request_id, POLL_S)
     if reply is None:
-        return JSONResponse({"detail": "still running", "queue_state": "active"}, status_code=408)
+        state, reason = requests_of(request).queue_state(request_id)
+        told = {"detail": "still running", "queue_state": state, "queue_state_reason": reason}
+        return JSONResponse(told, status_code=408)
     return Response(reply.body, media_type=reply.content_type)
 
 

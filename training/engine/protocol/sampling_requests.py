@@ -6,13 +6,14 @@ from training.engine.errors import BadRequest, NotFound
 from training.engine.protocol import checks
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
-from training.engine.protocol.futures import Reply
+from training.engine.protocol.futures import Reply, Weight
+from training.engine.protocol.ordered import Ordered, request_name
 from training.engine.protocol.registry import Sampler
-from training.engine.protocol.service import MAX_SEQ, Service
+from training.engine.protocol.service import MAX_SEQ
 from training.engine.protocol.wire import CONTENT_TYPE, encode_sample
 
 
-class SamplingRequests(Service):
+class SamplingRequests(Ordered):
     """create_sampling_session, asample, cancel_future."""
 
     def create_sampler(self, body: Fields) -> dict[str, Any]:
@@ -47,8 +48,11 @@ class SamplingRequests(Service):
             raise BadRequest("sampling_session_id is missing; create a sampling session first")
         sampler = self.registry.sampler(sampler_id)
         seq_id = body.integer("seq_id", low=0, high=MAX_SEQ)
-        request = checks.sample_request(self.facts, body, self._weights_of(sampler))
-        request_id = f"{sampler_id}:{seq_id}"
+        request_id = request_name(sampler_id, seq_id)
+        known = self.futures.known(request_id)
+        if known is not None:
+            return known
+        request = checks.sample_request(self.facts, body, self._weights_of(sampler), sampler_id)
 
         def start() -> None:
             self.tasks[request_id] = self.compute.sample(
@@ -57,5 +61,6 @@ class SamplingRequests(Service):
             )
 
         names = [f"{request_id}:{i}" for i in range(request.num_samples)]
-        reply, _ = self.futures.submit(request_id, start, sample_sequence_ids=names)
+        weight = Weight(sampler_id, request.num_samples, request.prompt.nbytes)
+        reply, _ = self.futures.submit(request_id, start, weight, sample_sequence_ids=names)
         return reply

@@ -11,11 +11,14 @@ from training.engine.protocol.checkpoint import check_name
 from training.engine.protocol.fields import Fields
 from training.engine.protocol.files import now
 from training.engine.protocol.futures import Reply, failure, json_reply
+from training.engine.protocol.ordered import Ordered
 from training.engine.protocol.registry import Sampler
-from training.engine.protocol.service import MAX_SEQ, Service
+from training.engine.protocol.service import MAX_SEQ
+
+MAX_TTL_S = 10 * 366 * 86400
 
 
-class SavingRequests(Service):
+class SavingRequests(Ordered):
     """save_weights, save_weights_for_sampler, save_weights_external."""
 
     def save(self, body: Fields, kind: str, reply_type: str) -> dict[str, Any]:
@@ -23,16 +26,16 @@ class SavingRequests(Service):
         model_id = body.text("model_id")
         run = self.live_run(model_id)
         seq_id = body.integer("seq_id")
-        name = check_name(body.text("path", None) or f"checkpoint-{seq_id:06d}")
-        overwrite = body.flag("overwrite", False)
-        ttl = body.integer("ttl_seconds", None, low=1, high=10 * 366 * 86400)
-        user_metadata = body.strings("user_metadata")
-        recipients = body.items("age_encryption_recipients", None)
-        if recipients:
-            raise BadRequest(
-                "age_encryption_recipients: this engine does not encrypt; the files never leave "
-                "this machine unless you copy them"
-            )
+        with self.numbered(model_id, seq_id):
+            name = check_name(body.text("path", None) or f"checkpoint-{seq_id:06d}")
+            overwrite = body.flag("overwrite", False)
+            ttl = body.integer("ttl_seconds", None, low=1, high=MAX_TTL_S)
+            user_metadata = body.strings("user_metadata")
+            if body.items("age_encryption_recipients", None):
+                raise BadRequest(
+                    "age_encryption_recipients: this engine does not encrypt; the files never "
+                    "leave this machine unless you copy them"
+                )
 
         def publish(written: Path) -> Reply:
             checkpoint = self.store.publish(
@@ -56,15 +59,18 @@ class SavingRequests(Service):
         """POST save_weights_for_sampler without a name: private weights for one new sampler."""
         model_id = body.text("model_id")
         run = self.live_run(model_id)
-        number = body.integer("sampling_session_seq_id", low=0, high=MAX_SEQ)
+        seq_id = body.integer("seq_id")
+        with self.numbered(model_id, seq_id):
+            number = body.integer("sampling_session_seq_id", low=0, high=MAX_SEQ)
         sampler_id = f"{run.session_id}:sample:{number}"
+        self.make_room_for_snapshot()
 
         def begin_folder() -> Path:
             return self.store.begin()
 
         def publish(written: Path) -> Reply:
             folder = self.snapshots / secrets.token_hex(12)
-            written.rename(folder)
+            # Noted first: what no sampler names may be swept at any moment.
             self.registry.new_sampler(
                 Sampler(
                     sampler_id,
@@ -74,6 +80,7 @@ class SavingRequests(Service):
                     snapshot=folder.name,
                 )
             )
+            written.rename(folder)
             return json_reply(
                 {"type": "save_weights_for_sampler", "sampling_session_id": sampler_id}
             )
@@ -81,7 +88,7 @@ class SavingRequests(Service):
         def start(request_id: str) -> None:
             self._save(request_id, model_id, begin_folder, publish, False)
 
-        return self.accept(model_id, body.integer("seq_id"), start)
+        return self.accept(model_id, seq_id, start)
 
     def _save(
         self,

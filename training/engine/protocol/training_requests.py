@@ -7,14 +7,15 @@ from training.engine.errors import BadRequest
 from training.engine.protocol import checks
 from training.engine.protocol.checkpoint import Checkpoint
 from training.engine.protocol.fields import Fields
-from training.engine.protocol.futures import Reply, json_reply
-from training.engine.protocol.service import MAX_SEQ, Service
+from training.engine.protocol.futures import Reply, Weight, json_reply
+from training.engine.protocol.ordered import Ordered
+from training.engine.protocol.service import MAX_SEQ
 from training.engine.protocol.wire import CONTENT_TYPE, ForwardBackward, encode_forward_backward
 
 SWITCHES = ("train_attn", "train_mlp", "train_unembed")
 
 
-class TrainingRequests(Service):
+class TrainingRequests(Ordered):
     """create_model, load_weights, get_info, forward_backward, optim_step."""
 
     def create_model(self, body: Fields) -> dict[str, Any]:
@@ -55,20 +56,44 @@ class TrainingRequests(Service):
         def begin() -> None:
             if model_id in self.registry.runs.records:
                 raise BadRequest(f"model {model_id} exists already")
+            self.make_room_for_model()
             self.registry.new_run(model_id, session.session_id, facts)
             self.alive.add(model_id)
             start(model_id, f"{model_id}:0")
 
-        reply, _ = self.futures.submit(f"{model_id}:0", begin, model_id=model_id)
+        weight = Weight(session.session_id)
+        reply, _ = self.futures.submit(f"{model_id}:0", begin, weight, model_id=model_id)
         return reply
 
     def _forget_run(self, model_id: str) -> None:
         """A model that could not be made was never there."""
         self.alive.discard(model_id)
+        self.turns.pop(model_id, None)
         self.registry.runs.remove(model_id)
 
     def load_weights(self, body: Fields) -> dict[str, Any]:
         """POST load_weights: into an existing model, or as the first request of a new one."""
+        if not body.has("model_id"):
+            return self._load_new(body, *self._to_load(body))
+        model_id, seq_id = body.text("model_id"), body.integer("seq_id")
+        self.live_run(model_id)
+        known = self.known(model_id, seq_id)
+        if known is not None:
+            return known
+        with self.numbered(model_id, seq_id):
+            checkpoint, optimizer = self._to_load(body)
+
+        def begin(request_id: str) -> None:
+            self.compute.submit(
+                model_id,
+                lambda models: models.replace(model_id, checkpoint.folder, optimizer=optimizer),
+                self.deliver(request_id, self._loaded(model_id, checkpoint)),
+            )
+
+        return self.accept(model_id, seq_id, begin)
+
+    def _to_load(self, body: Fields) -> tuple[Checkpoint, bool]:
+        """The checkpoint that is asked for, and whether with its optimiser's state."""
         checkpoint = self.loadable(body.text("path"))
         optimizer = body.flag("optimizer")
         if optimizer and checkpoint.kind != "weights":
@@ -81,31 +106,21 @@ class TrainingRequests(Service):
         checks.check_optimizer(body)
         if body.has("base_model"):
             self.check_base(body.text("base_model"))
+        return checkpoint, optimizer
 
-        def encode(model_id: str) -> Callable[[Any], Reply]:
-            def finish(model: Any) -> Reply:
-                run = self.registry.run(model_id)
-                switches = {name: checkpoint.facts.get(name) for name in SWITCHES}
-                run.facts = {**run.facts, **switches, "rank": model.rank, "alpha": model.alpha}
-                self.registry.runs.put(run)
-                return json_reply(
-                    {"type": "load_weights", "path": checkpoint.path, "model_id": model_id}
-                )
+    def _loaded(self, model_id: str, checkpoint: Checkpoint) -> Callable[[Any], Reply]:
+        def finish(model: Any) -> Reply:
+            run = self.registry.run(model_id)
+            switches = {name: checkpoint.facts.get(name) for name in SWITCHES}
+            run.facts = {**run.facts, **switches, "rank": model.rank, "alpha": model.alpha}
+            self.registry.runs.put(run)
+            return json_reply(
+                {"type": "load_weights", "path": checkpoint.path, "model_id": model_id}
+            )
 
-            return finish
+        return finish
 
-        if body.has("model_id"):
-            model_id = body.text("model_id")
-
-            def begin(request_id: str) -> None:
-                self.compute.submit(
-                    model_id,
-                    lambda models: models.replace(model_id, checkpoint.folder, optimizer=optimizer),
-                    self.deliver(request_id, encode(model_id)),
-                )
-
-            return self.accept(model_id, body.integer("seq_id"), begin)
-
+    def _load_new(self, body: Fields, checkpoint: Checkpoint, optimizer: bool) -> dict[str, Any]:
         facts = dict(checkpoint.facts)
         facts["parent"] = checkpoint.path
         if body.has("user_metadata"):
@@ -115,7 +130,11 @@ class TrainingRequests(Service):
             self.compute.submit(
                 model_id,
                 lambda models: models.create_from(model_id, checkpoint.folder, optimizer=optimizer),
-                self.deliver(request_id, encode(model_id), lambda: self._forget_run(model_id)),
+                self.deliver(
+                    request_id,
+                    self._loaded(model_id, checkpoint),
+                    lambda: self._forget_run(model_id),
+                ),
             )
 
         return self._new_model(body, facts, start)
@@ -139,8 +158,12 @@ class TrainingRequests(Service):
     def forward_backward(self, request: ForwardBackward) -> dict[str, Any]:
         """POST forward_backward."""
         self.live_run(request.model_id)
-        options = checks.check_options(request.loss, request.options)
-        data = checks.check_data(self.facts, request.loss, request.data)
+        known = self.known(request.model_id, request.seq_id)
+        if known is not None:
+            return known
+        with self.numbered(request.model_id, request.seq_id):
+            options = checks.check_options(request.loss, request.options)
+            data = checks.check_data(self.facts, request.loss, request.data())
 
         def start(request_id: str) -> None:
             self.compute.submit(
@@ -154,13 +177,15 @@ class TrainingRequests(Service):
                 ),
             )
 
-        return self.accept(request.model_id, request.seq_id, start)
+        return self.accept(request.model_id, request.seq_id, start, request.size)
 
     def optim_step(self, body: Fields) -> dict[str, Any]:
         """POST optim_step."""
         model_id = body.text("model_id")
         self.live_run(model_id)
-        params = checks.adam_params(body)
+        seq_id = body.integer("seq_id")
+        with self.numbered(model_id, seq_id):
+            params = checks.adam_params(body)
 
         def start(request_id: str) -> None:
             self.compute.submit(
@@ -169,7 +194,7 @@ class TrainingRequests(Service):
                 self.deliver(request_id, lambda metrics: json_reply({"metrics": metrics})),
             )
 
-        return self.accept(model_id, body.integer("seq_id"), start)
+        return self.accept(model_id, seq_id, start)
 
     def facts_of(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         """What POST weights_info tells of a checkpoint."""

@@ -46,21 +46,36 @@ pb: Any = _load_messages()
 
 @dataclass(frozen=True)
 class ForwardBackward:
-    """A decoded forward_backward request; ``data`` is not yet checked against loss and model."""
+    """A forward_backward request whose envelope is read; ``data()`` reads the rest.
+
+    Attributes:
+        size: bytes of the message.
+    """
 
     model_id: str
     seq_id: int
     loss: str
     options: Mapping[str, float | str]
     forward_only: bool
-    data: list[Datum]
+    size: int
+    decoded: list[Datum] | BadRequest
+
+    def data(self) -> list[Datum]:
+        """The sequences, not yet checked against loss and model.
+
+        Raises:
+            BadRequest: a part of one that is not text or does not add up.
+        """
+        if isinstance(self.decoded, BadRequest):
+            raise self.decoded
+        return self.decoded
 
 
 def decode_forward_backward(body: bytes) -> ForwardBackward:
     """Read a request.
 
     Raises:
-        BadRequest: not such a message, or a part of it that is not text or does not add up.
+        BadRequest: not such a message.
     """
     message = pb.ForwardBackwardRequest()
     try:
@@ -70,13 +85,18 @@ def decode_forward_backward(body: bytes) -> ForwardBackward:
     options: dict[str, float | str] = dict(message.loss_fn_config)
     for name, value in message.loss_fn_config_v2.items():
         options[name] = value.text if value.WhichOneof("value") == "text" else value.number
+    try:
+        decoded = [_datum(i, datum) for i, datum in enumerate(message.data)]
+    except BadRequest as error:
+        decoded = error  # told when it is known whose request it is, and which number is refused
     return ForwardBackward(
         model_id=message.model_id,
         seq_id=message.seq_id,
         loss=message.loss_fn,
         options=options,
         forward_only=message.forward_only,
-        data=[_datum(i, datum) for i, datum in enumerate(message.data)],
+        size=len(body),
+        decoded=decoded,
     )
 
 
