@@ -1,4 +1,4 @@
-"""The ledger's commands: init, users, backup, restore, doctor, import, export.
+"""The ledger's commands: init, users, backup, restore, doctor.
 
 Parses options and prints; what is done is in the modules that are called.
 """
@@ -14,9 +14,6 @@ from db.command_options import database_option
 from db.models import AnnotatorKind, Role
 from db.session import ledger_url, require_current, sessions, upgrade
 from db.settings import app_url
-from db.transfer_commands import export, import_
-
-__all__ = ["backup", "doctor", "export", "import_", "init", "restore", "users"]
 
 ROLES = click.Choice([role.value for role in Role])
 
