@@ -13,9 +13,9 @@ from db import blocks
 from db.batches import SWAPPED
 from db.clock import utcnow
 from db.errors import Refused
-from db.import_storing_beside import Decisions, add_besides, add_flags_of_skips
 from db.import_candidates import chunks
 from db.import_rows import Judged, Skipped
+from db.import_storing_beside import Decisions, add_besides, add_flags_of_skips
 from db.models import (
     Annotator,
     Assignment,
