@@ -142,8 +142,14 @@ def _columns(path: Path, first: list[str] | None) -> list[str]:
         ImportRefused: The first line does not name them, or not apart by commas.
     """
     if not first:
-        raise ImportRefused(f"{path}: is empty; the first line must name the columns")
+        place = "" if first is None else "line 1: "
+        raise ImportRefused(f"{path}: {place}is empty; the first line must name the columns")
     names = [name.strip() for name in first]
+    if any("\x00" in name for name in names):
+        raise ImportRefused(
+            f"{path}: line 1: has NULs, as UTF-16 text has; save the file as UTF-8"
+            " (nothing was imported)"
+        )
     if len(names) == 1:
         for mark, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if mark in names[0]:
@@ -213,17 +219,23 @@ def _parquet_lines(path: Path, stream: IO[bytes]) -> Iterator[Line]:
     number = 0
     try:
         file = parquet.ParquetFile(stream)
-        names = cast("list[str]", file.schema_arrow.names)
-        for name in names:
-            if names.count(name) > 1:
-                raise ImportRefused(f"{path}: column {name} occurs twice; keep one")
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ImportRefused(f"{path}: is not a Parquet file ({reason})") from None
+    names = cast("list[str]", file.schema_arrow.names)
+    for name in names:
+        if names.count(name) > 1:
+            raise ImportRefused(f"{path}: column {name} occurs twice; keep one")
+    try:
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
             for row in cast("list[Row]", batch.to_pylist()):
                 number += 1
                 yield Line(path, number, {n: _no_nan(value) for n, value in row.items()}, "row")
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ImportRefused(f"{path}: is not a Parquet file ({reason})") from None
+        raise ImportRefused(
+            f"{path}: is damaged after row {number} ({reason}); get it again (nothing was imported)"
+        ) from None
 
 
 def _no_nan(value: Any) -> Any:

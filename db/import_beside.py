@@ -14,7 +14,7 @@ from db.lines import Line
 from db.models import Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FlagRow:
     """What was said to be wrong with the pair, and what was done about it."""
 
@@ -28,7 +28,7 @@ class FlagRow:
     """Whether it came with a skip of the same pair, not with the judgment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReturnRow:
     """That an admin gave the judgment back to its annotator."""
 
@@ -38,7 +38,7 @@ class ReturnRow:
     answered_at: datetime | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RepeatRow:
     """The same pair shown again, mirrored, and what was answered; None for a skip."""
 
@@ -50,7 +50,7 @@ class RepeatRow:
     answered_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecisionRow:
     """What an adjudicator decided about the pair."""
 
@@ -64,7 +64,7 @@ class DecisionRow:
     """Whether this judgment stood when it was decided."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Beside:
     """All of it."""
 

@@ -21,7 +21,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Side:
     """One candidate of a pair; an empty text is one that the file does not tell."""
 
@@ -37,7 +37,7 @@ class Side:
     """The person who wrote it, where one did: it is never asked of them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A pair as a file tells it, ``a`` and ``b`` in the file's order.
 

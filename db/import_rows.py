@@ -19,10 +19,11 @@ from db.labeling import ANSWERS
 from db.lines import Line
 from db.models import AnnotatorKind, BatchKind, Verdict
 
+_UNANSWERED: Mapping[str, str | None] = {}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
     """One judgment as a file tells it, in the order of its pair."""
 
@@ -52,7 +53,7 @@ class Judged:
     beside: Beside = field(default_factory=Beside)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """One skip as a file tells it, in the order of its pair."""
 
@@ -106,7 +107,7 @@ def judged_of(
         raise line.refuse("tags", "must be a JSON list of words")
     return Judged(
         pair=pair,
-        line=line.without_row(),
+        line=pair.line or line.without_row(),
         token=token,
         verdict=said,
         strength=much,
@@ -120,7 +121,7 @@ def judged_of(
         dwell_ms=line.integer("dwell_ms", least=0),
         comment=line.optional("comment"),
         tags=cast("list[Any]", tags),
-        answers={name: one_of(line, name, ANSWERS) for name in ("in_character", "helpful", "safe")},
+        answers=_answers(line),
         flag=line.optional("flag", 32),
         retracted=one_of(line, "retracted", ("undone", "revised")),
         retracted_at=moment(line, "retracted_at"),
@@ -156,7 +157,7 @@ def skipped_of(line: Line, batch: str, annotator: str | None, kind: AnnotatorKin
         )  # fmt: skip
     return Skipped(
         pair=pair,
-        line=line.without_row(),
+        line=pair.line or line.without_row(),
         token=given,
         placement=line.integer("placement", (-1, 0, 1)) or 0,
         annotator=line.short("annotator", who, 120),
@@ -167,6 +168,12 @@ def skipped_of(line: Line, batch: str, annotator: str | None, kind: AnnotatorKin
         attempt=line.integer("attempt", least=1),
         flags=flags_of(line),
     )
+
+
+def _answers(line: Line) -> Mapping[str, str | None]:
+    """Answers to the three optional questions; one empty mapping where there are none."""
+    told = {name: one_of(line, name, ANSWERS) for name in ("in_character", "helpful", "safe")}
+    return told if any(told.values()) else _UNANSWERED
 
 
 def stem(path: Path) -> str:

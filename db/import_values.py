@@ -72,7 +72,7 @@ def moment(line: Line, name: str) -> datetime | None:
     """
     value = line.row.get(name)
     if isinstance(value, datetime):
-        found = value
+        found = datetime.combine(value.date(), value.timetz())  # no subclass: it may hold more
     else:
         text = line.optional(name)
         if text is None:

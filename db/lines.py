@@ -18,7 +18,7 @@ _LARGEST = 2**31 - 1
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One row of a file.
 

@@ -49,7 +49,7 @@ Make = sessionmaker[Session]
 HOSTILE = [
     '=HYPERLINK("http://x","y")',
     "line\nbreak\r\nand\ttab, and a lone \r too",
-    "'=already safe, \"twice\"",
+    '\'=already safe, "twice"',
     "日本語 עברית 😀 e\u0301 \u202e",
     "+1\\n",
     "@" + "long " * 20_000,
@@ -91,7 +91,7 @@ def ledger(make: Make) -> None:
         known = filling.batch(session, pairs=1, name="=known", kind="label")
         known.purpose = "gold"
         session.scalars(select(Comparison).where(Comparison.batch_id == known.id)).one().gold = "b"
-        ann, bob = filling.crowd(session, ["ann", "@bob, \"the\nbuilder\""])
+        ann, bob = filling.crowd(session, ["ann", '@bob, "the\nbuilder"'])
         filling.somebody(session, "-robot", "simulated")
         people.invite(session, "mo", "admin")
         guidelines.publish(session, "Be kind.", "mo")
