@@ -73,7 +73,7 @@ def _row(line: Line, told: Told, *, judged: bool) -> Line:
         raise line.refuse("completion", "is half a pair; a file with chosen and rejected is taken")
     made = _comparison(line) if "comparison" in line.row else _chosen(line)
     if not judged:
-        for name in ("verdict", "strength", "placement", "judgment", "batch_kind", "round"):
+        for name in ("batch", "batch_kind", "round", "judgment"):
             made.pop(name, None)
     for side in "ab":
         made[f"item_{side}"] = made.get(f"item_{side}") or f"{told.batch}: {side.upper()}"
