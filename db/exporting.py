@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, String, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from db.export_beside import Beside, beside_judgments, flags_of_skips
+from db.export_columns import JUDGMENT_COLUMNS, SKIP_COLUMNS
 from db.models import (
     Adapter,
     Annotator,
@@ -31,84 +32,6 @@ from db.models import (
 
 PAGE = 1_000
 """Rows in memory at once."""
-SIDE = {
-    "item": "text",
-    "text": "text",
-    "author": "text",
-    "kind": "text",
-    "seed": "integer",
-    "sampling": "json",
-    "source": "text",
-    "stop_reason": "text",
-}
-PAIR_COLUMNS = {
-    "batch": "text",
-    "batch_kind": "text",
-    "batch_purpose": "text",
-    "batch_strategy": "text",
-    "round": "integer",
-    "gold": "text",
-    "comparison_external_id": "text",
-    "messages": "json",
-    "prompt_split": "text",
-    "prompt_source": "text",
-    "persona_name": "text",
-    **{f"{name}_{side}": kind for name, kind in SIDE.items() if name != "item" for side in "ab"},
-}
-"""What a row says of its pair, beside items, prompt and persona."""
-JUDGMENT_COLUMNS = {
-    "item_a": "text",
-    "item_b": "text",
-    "verdict": "text",
-    "strength": "integer",
-    "annotator": "text",
-    "annotator_kind": "text",
-    "prompt": "text",
-    "persona": "text",
-    "placement": "integer",
-    "weight": "number",
-    "comment": "text",
-    "tags": "json",
-    "in_character": "text",
-    "helpful": "text",
-    "safe": "text",
-    "flag": "text",
-    "dwell_ms": "integer",
-    "created_at": "text",
-    "leased_at": "text",
-    "shown_at": "text",
-    "attempt": "integer",
-    "guideline_version": "integer",
-    "judgment": "text",
-    "replaces": "text",
-    "retracted": "text",
-    "retracted_at": "text",
-    "source": "text",
-    "external_id": "text",
-    "adjudicated": "text",
-    "adjudications": "json",
-    "returns": "json",
-    "flags": "json",
-    "repeats": "json",
-    "trained": "json",
-    **PAIR_COLUMNS,
-}
-SKIP_COLUMNS = {
-    "item_a": "text",
-    "item_b": "text",
-    "annotator": "text",
-    "annotator_kind": "text",
-    "prompt": "text",
-    "persona": "text",
-    "placement": "integer",
-    "reason": "text",
-    "leased_at": "text",
-    "shown_at": "text",
-    "attempt": "integer",
-    "skip": "text",
-    "flags": "json",
-    **PAIR_COLUMNS,
-}
 
 
 def judgment_rows(
