@@ -22,8 +22,9 @@ Turn = dict[str, Any]
 
 
 def wrote(row: Mapping[str, Any]) -> bool:
-    """Whether a row is a pair of chosen and rejected, or a labelled comparison."""
-    return {"chosen", "rejected"} <= set(row) or {"comparison", "label"} <= set(row)
+    """Whether a row is a pair of chosen and rejected, half of one, or a labelled comparison."""
+    known = ({"chosen", "rejected"}, {"comparison", "label"}, {"completion", "label"})
+    return any(names <= set(row) for names in known)
 
 
 def judgments(lines: list[Line], told: Told) -> Rows:
