@@ -69,22 +69,20 @@ class Candidates:
             self._session.flush()
         self._personas.add(pair.persona)
 
-    def tell_author(self, candidate: Candidate, side: Side, pair: Pair) -> bool:
-        """Say who wrote a candidate, where nobody said so yet; whether that is new.
+    def tell_author(self, candidate: Candidate, side: Side, pair: Pair) -> None:
+        """Say who wrote a candidate, where nobody said so yet.
 
         Raises:
             ImportRefused: Somebody else wrote it, or the name is an annotator of no use.
         """
         if side.author is None:
-            return False
+            return
         which = "author_a" if side is pair.a else "author_b"
         author = self._author(side.author, which, pair)
         if candidate.author_id not in {None, author}:
             there = self._session.get_one(Annotator, candidate.author_id).name
             raise pair.refuse(which, f"{there!r} wrote this text here, not {side.author!r}")
-        new = candidate.author_id is None
         candidate.author_id = author
-        return new
 
     def _new(self, key: CandidateKey, pair: Pair) -> Candidate:
         digest, persona, side = key

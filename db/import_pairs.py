@@ -140,7 +140,7 @@ class Pairs:
             candidate.text = side.text
             filled = True
         for candidate, side in zip((existing.candidate_a, existing.candidate_b), told, strict=True):
-            filled |= self._candidates.tell_author(candidate, side, pair)
+            self._candidates.tell_author(candidate, side, pair)
         if pair.messages != "[]" and existing.prompt.sha256 != pair.prompt:
             if existing.prompt.messages:
                 raise pair.refuse(
