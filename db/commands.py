@@ -1,4 +1,4 @@
-"""The ledger's commands: init, users, backup, restore, doctor.
+"""The ledger's commands: init, users, backup, restore, doctor, import, export.
 
 Parses options and prints; what is done is in the modules that are called.
 """
@@ -11,9 +11,13 @@ import click
 from db import audit, people, sign_in_commands
 from db.command_options import actor as _actor
 from db.command_options import database_option
+from db.export_commands import export
+from db.import_commands import import_
 from db.models import AnnotatorKind, Role
 from db.session import ledger_url, require_current, sessions, upgrade
 from db.settings import app_url
+
+__all__ = ["backup", "doctor", "export", "import_", "init", "restore", "users"]
 
 ROLES = click.Choice([role.value for role in Role])
 

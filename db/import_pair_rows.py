@@ -17,6 +17,16 @@ from db.models import AdapterKind, BatchKind, Verdict
 from db.prompts import canonical_json, check_messages, messages_sha256
 
 STRATEGIES = ("listed", "informative", "random")
+NOT_OF_PAIRS = frozenset(
+    {
+        *("verdict", "strength", "annotator", "annotator_kind", "placement", "weight", "comment"),
+        *("tags", "in_character", "helpful", "safe", "flag", "dwell_ms", "created_at", "source"),
+        *("leased_at", "shown_at", "attempt", "guideline_version", "judgment", "replaces", "id"),
+        *("retracted", "retracted_at", "external_id", "adjudicated", "adjudications", "returns"),
+        *("flags", "repeats", "trained", "skip", "reason"),
+    }
+)
+"""What rows of judgments and skips say of themselves; whatever else they say may tell the pair."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -75,6 +85,49 @@ def derived_token(*parts: object) -> str:
     text = json.dumps(["import", *parts], ensure_ascii=False)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class PairsOfRows:
+    """The pairs that the rows of a file tell, each kept once however many rows tell it."""
+
+    def __init__(
+        self, batch: str, kind: BatchKind, persona: str | None = None, *, texts: bool = False
+    ) -> None:
+        """Say what holds for rows that do not say it.
+
+        Args:
+            batch: The batch.
+            kind: Its kind.
+            persona: Slug of the persona.
+            texts: Whether every row must tell both texts.
+        """
+        self._batch, self._kind, self._persona, self._texts = batch, kind, persona, texts
+        self._rows: dict[bytes, Pair] = {}
+        self._pairs: dict[Pair, Pair] = {}
+
+    def of(self, line: Line) -> Pair:
+        """The pair of a row, as it was told first.
+
+        Raises:
+            ImportRefused: The row is malformed, or a text has another author now.
+        """
+        told = [each for each in line.row.items() if self._texts or each[0] not in NOT_OF_PAIRS]
+        key = hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key not in self._rows:
+            pair = pair_of(line, self._batch, self._kind, self._persona, texts=self._texts)
+            self._rows[key] = self._once(pair)
+        return self._rows[key]
+
+    def _once(self, pair: Pair) -> Pair:
+        first = self._pairs.setdefault(pair, pair)
+        for name, here, there in (
+            ("author_a", pair.a.author, first.a.author),
+            ("author_b", pair.b.author, first.b.author),
+        ):
+            if here != there:
+                where = f" on {first.line.kind} {first.line.number}" if first.line else ""
+                raise pair.refuse(name, f"is {here!r}, but {there!r}{where}; make them the same")
+        return first
 
 
 def pair_of(line: Line, batch: str, kind: BatchKind, persona: str | None, *, texts: bool) -> Pair:

@@ -17,7 +17,7 @@ from db.files import lines_of, read_lines
 from db.import_fields import Rows
 from db.import_llmfao import LLMFAO, llmfao_judgments, llmfao_names, llmfao_pairs
 from db.import_options import Told
-from db.import_pair_rows import Pair, pair_of
+from db.import_pair_rows import Pair, PairsOfRows
 from db.import_rows import Judged, Skipped, judged_of, skipped_of, stem
 from db.lines import Line
 from db.models import AnnotatorKind, BatchKind
@@ -47,29 +47,6 @@ class Read:
     rows: int = 0
 
 
-class Known:
-    """Pairs that rows tell again and again, kept once."""
-
-    def __init__(self) -> None:
-        self._pairs: dict[Pair, Pair] = {}
-
-    def once(self, pair: Pair) -> Pair:
-        """The pair as it was told first.
-
-        Raises:
-            ImportRefused: It has another author now.
-        """
-        first = self._pairs.setdefault(pair, pair)
-        for name, here, there in (
-            ("author_a", pair.a.author, first.a.author),
-            ("author_b", pair.b.author, first.b.author),
-        ):
-            if here != there:
-                where = f" on {first.line.kind} {first.line.number}" if first.line else ""
-                raise pair.refuse(name, f"is {here!r}, but {there!r}{where}; make them the same")
-        return first
-
-
 def read_judgments(
     path: Path, told: Told, *, annotator: str | None = None, kind: AnnotatorKind | None = None
 ) -> Read:
@@ -90,7 +67,6 @@ def read_judgments(
         return read
     default_kind = kind or AnnotatorKind.HUMAN
     tool = tool_of(first, told, "judgments")
-    known = Known()
     if tool == "llmfao":
         _complete(first, LLMFAO_JUDGED)
         batch = told.batch or LLMFAO
@@ -107,11 +83,11 @@ def read_judgments(
     else:
         _judged(first)
     seen: Counter[str] = Counter()
+    known = PairsOfRows(told.batch, BatchKind.IMPORTED)
     for line in told.progress.over(lines, "reading"):
         read.rows += tool not in OTHERS
         with told.problems.caught():
-            judged = judged_of(line, told.batch, annotator, default_kind, seen)
-            read.judged.append(replace(judged, pair=known.once(judged.pair)))
+            read.judged.append(judged_of(line, known, annotator, default_kind, seen))
     return read
 
 
@@ -132,14 +108,11 @@ def read_skips(
     first, lines = _begun(path)
     if first is None:
         return []
-    known = Known()
+    known = PairsOfRows(told.batch or stem(path), BatchKind.IMPORTED)
     skips: list[Skipped] = []
     for line in told.progress.over(lines, "reading"):
         with told.problems.caught():
-            skip = skipped_of(
-                line, told.batch or stem(path), annotator, kind or AnnotatorKind.HUMAN
-            )
-            skips.append(replace(skip, pair=known.once(skip.pair)))
+            skips.append(skipped_of(line, known, annotator, kind or AnnotatorKind.HUMAN))
     return skips
 
 
@@ -172,11 +145,10 @@ def read_pairs(
     told = replace(told, batch=told.batch or stem(path))
     if tool in OTHERS:
         lines = iter(OTHERS[tool].pairs(list(lines), told).lines)
-    known = Known()
+    known = PairsOfRows(told.batch, BatchKind.IMPORTED, persona, texts=True)
     for line in told.progress.over(lines, "reading"):
         with told.problems.caught():
-            pair = pair_of(line, told.batch, BatchKind.IMPORTED, persona, texts=True)
-            pairs.append(known.once(pair))
+            pairs.append(known.of(line))
     return pairs
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from db.import_beside import Beside, FlagRow, beside_of, flags_of
-from db.import_pair_rows import Pair, derived_token, pair_of
+from db.import_pair_rows import Pair, PairsOfRows, derived_token
 from db.import_values import choice, moment, one_of, strength, verdict
 from db.labeling import ANSWERS
 from db.lines import Line
-from db.models import AnnotatorKind, BatchKind, Verdict
+from db.models import AnnotatorKind, Verdict
 
 _UNANSWERED: Mapping[str, str | None] = {}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -71,13 +71,17 @@ class Skipped:
 
 
 def judged_of(
-    line: Line, batch: str, annotator: str | None, kind: AnnotatorKind, seen: Counter[str]
+    line: Line,
+    pairs: PairsOfRows,
+    annotator: str | None,
+    kind: AnnotatorKind,
+    seen: Counter[str],
 ) -> Judged:
     """The judgment of a row with ``item_a, item_b, verdict``.
 
     Args:
         line: The row.
-        batch: The batch where the row names none.
+        pairs: Knows the pairs of the rows before.
         annotator: Who judged, where the row does not say.
         kind: What that is.
         seen: How often each identity came before in the file; counted on.
@@ -85,7 +89,7 @@ def judged_of(
     Raises:
         ImportRefused: The row is malformed.
     """
-    pair = pair_of(line, batch, BatchKind.IMPORTED, None, texts=False)
+    pair = pairs.of(line)
     said = verdict(line)
     much = strength(line, said)
     who = line.text("annotator", annotator or f"unknown ({pair.batch})")
@@ -107,7 +111,7 @@ def judged_of(
         raise line.refuse("tags", "must be a JSON list of words")
     return Judged(
         pair=pair,
-        line=pair.line or line.without_row(),
+        line=line.without_row(),
         token=token,
         verdict=said,
         strength=much,
@@ -133,12 +137,14 @@ def judged_of(
     )
 
 
-def skipped_of(line: Line, batch: str, annotator: str | None, kind: AnnotatorKind) -> Skipped:
+def skipped_of(
+    line: Line, pairs: PairsOfRows, annotator: str | None, kind: AnnotatorKind
+) -> Skipped:
     """The skip of a row with ``item_a, item_b`` and no verdict.
 
     Args:
         line: The row.
-        batch: The batch where the row names none.
+        pairs: Knows the pairs of the rows before.
         annotator: Who skipped, where the row does not say.
         kind: What that is.
 
@@ -147,7 +153,7 @@ def skipped_of(line: Line, batch: str, annotator: str | None, kind: AnnotatorKin
     """
     if line.optional("verdict"):
         raise line.refuse("verdict", "a skip has none; `personaloop import judgments` takes those")
-    pair = pair_of(line, batch, BatchKind.IMPORTED, None, texts=False)
+    pair = pairs.of(line)
     who = line.text("annotator", annotator)
     given = line.optional("skip") or line.optional("id")
     if not given or not _TOKEN.fullmatch(given):
@@ -157,7 +163,7 @@ def skipped_of(line: Line, batch: str, annotator: str | None, kind: AnnotatorKin
         )  # fmt: skip
     return Skipped(
         pair=pair,
-        line=pair.line or line.without_row(),
+        line=line.without_row(),
         token=given,
         placement=line.integer("placement", (-1, 0, 1)) or 0,
         annotator=line.short("annotator", who, 120),
