@@ -106,7 +106,10 @@ def _render_heading(renderer, tokens, idx, options, env):  # type: ignore[no-unt
 
 
 def _render_fence(renderer, tokens, idx, options, env):  # type: ignore[no-untyped-def]
-    return f"<pre><code>{escapeHtml(tokens[idx].content)}</code></pre>\n"
+    """Code, below what its opening line says: a language, or words that nobody should miss."""
+    info = tokens[idx].info.strip()
+    said = f"<em>{escapeHtml(info)}</em>" if info else ""
+    return f"<pre>{said}<code>{escapeHtml(tokens[idx].content)}</code></pre>\n"
 
 
 def _markdown() -> MarkdownIt:

@@ -125,6 +125,37 @@ def put_comparison(
     Raises:
         Refused: The two are one, answer different prompts or personas, or read the same.
     """
+    low, high = sorted((one, other), key=lambda each: each.id)
+    found = session.scalar(
+        select(Comparison).where(
+            Comparison.batch_id == batch.id,
+            Comparison.candidate_a_id == low.id,
+            Comparison.candidate_b_id == high.id,
+        )
+    )
+    made = comparison_of(batch, one, other, gold=gold, external_id=external_id, overlap=overlap)
+    if found is not None:
+        return found
+    session.add(made)
+    session.flush()
+    set_aside.check(session, made)
+    return made
+
+
+def comparison_of(
+    batch: Batch,
+    one: Candidate,
+    other: Candidate,
+    *,
+    gold: Verdict | str | None = None,
+    external_id: str | None = None,
+    overlap: int | None = None,
+) -> Comparison:
+    """The comparison that ``put_comparison`` would make, in no session yet.
+
+    Raises:
+        Refused: The two are one, answer different prompts or personas, or read the same.
+    """
     if one.id == other.id:
         raise Refused("a comparison needs two different candidates")
     if one.prompt_id != other.prompt_id:
@@ -138,18 +169,9 @@ def put_comparison(
     if one.id > other.id:
         one, other = other, one
         answer = None if answer is None else SWAPPED[answer]
-    found = session.scalar(
-        select(Comparison).where(
-            Comparison.batch_id == batch.id,
-            Comparison.candidate_a_id == one.id,
-            Comparison.candidate_b_id == other.id,
-        )
-    )
-    if found is not None:
-        return found
     wanted = batch.overlap if overlap is None else overlap
     wanted = wanted if shown else 0
-    made = Comparison(
+    return Comparison(
         batch_id=batch.id,
         prompt_id=one.prompt_id,
         persona_slug=one.persona_slug,
@@ -160,10 +182,6 @@ def put_comparison(
         seats=wanted,
         external_id=external_id,
     )
-    session.add(made)
-    session.flush()
-    set_aside.check(session, made)
-    return made
 
 
 def set_overlap(session: Session, comparison: Comparison, overlap: int) -> None:

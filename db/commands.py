@@ -11,10 +11,11 @@ import click
 from db import audit, people, sign_in_commands
 from db.command_options import actor as _actor
 from db.command_options import database_option
+from db.export_commands import export
+from db.import_commands import import_
 from db.models import AnnotatorKind, Role
 from db.session import ledger_url, require_current, sessions, upgrade
 from db.settings import app_url
-from db.transfer_commands import export, import_
 
 __all__ = ["backup", "doctor", "export", "import_", "init", "restore", "users"]
 

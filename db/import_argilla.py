@@ -1,18 +1,15 @@
 """Argilla's exported records as rows that ``db.import_rows`` reads.
 
-``records.to_json`` writes a list of nested records (fields, responses and suggestions by question);
-``records.to_datasets`` and ``to_list(flatten=True)`` write flat ones, whose columns are named
-``QUESTION.responses``, ``.responses.users``, ``.responses.status`` and ``QUESTION.suggestion``
-(argilla: records/_resource.py, records/_io/_generic.py). A preference is a ranking of both
-responses, a label that names one, or a rating of each. Touches no database.
+A preference is a ranking of both responses, a label that names one, or a rating of each. What a
+record looks like is in ``db.import_argilla_records``. Touches no database.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from db.errors import ImportRefused
+from db.import_argilla_records import Record, record_of
 from db.import_fields import (
     Chosen,
     Rows,
@@ -28,40 +25,8 @@ from db.lines import Line
 from db.models import AnnotatorKind, Verdict
 
 Answer = tuple[Verdict, int | None]
-_RECORD = {"id", "status", "inserted_at", "updated_at", "_server_id", "score"}
-_ENDS = (".responses", ".responses.users", ".responses.status", ".suggestion", ".suggestion.score",
-         ".suggestion.agent")  # fmt: skip
 TAKEN = {"submitted", None}
 """The states of a response that count; drafts and discarded ones do not."""
-
-
-@dataclass
-class Record:
-    """One record: what was asked, and who answered what.
-
-    Attributes:
-        fields: Its fields.
-        responses: By question, what each user answered: value, user, state.
-        suggestions: By question, value and agent.
-        prefix: What stands before a field's name in the file.
-    """
-
-    fields: Mapping[str, Any]
-    responses: dict[str, list[tuple[Any, str, str | None]]] = field(
-        default_factory=dict[str, list[tuple[Any, str, str | None]]]
-    )
-    suggestions: dict[str, tuple[Any, str | None]] = field(
-        default_factory=dict[str, tuple[Any, str | None]]
-    )
-    prefix: str = ""
-
-    def values(self) -> Iterable[tuple[str, Any]]:
-        """Every answer with its question."""
-        for question, given in self.responses.items():
-            for value, _, _ in given:
-                yield question, value
-        for question, (value, _) in self.suggestions.items():
-            yield question, value
 
 
 def wrote(row: Mapping[str, Any]) -> bool:
@@ -82,7 +47,7 @@ def judgments(lines: list[Line], told: Told) -> Rows:
     records: list[tuple[Line, Record]] = []
     for line in lines:
         with told.problems.caught():
-            records.append((line, _record(line)))
+            records.append((line, record_of(line)))
     if not records:
         return rows
     first, record = records[0]
@@ -107,7 +72,7 @@ def pairs(lines: list[Line], told: Told) -> Rows:
     chosen: Chosen | None = None
     for line in lines:
         with told.problems.caught():
-            record = _record(line)
+            record = record_of(line)
             chosen = chosen or choose(line, record.fields, told, record.prefix)
             row = pair_fields(line, record.fields, chosen, told, record.prefix)
             row["id"] = line.row.get("id")
@@ -125,59 +90,11 @@ def prompts(lines: list[Line], told: Told) -> Rows:
     chosen: Chosen | None = None
     for line in lines:
         with told.problems.caught():
-            record = _record(line)
+            record = record_of(line)
             chosen = chosen or choose(line, record.fields, told, record.prefix)
             row = prompt_fields(line, record.fields, chosen, record.prefix)
             rows.lines.append(named(line, row, chosen, record.prefix))
     return rows
-
-
-def _record(line: Line) -> Record:
-    if "fields" in line.row:
-        return _nested(line)
-    fields: dict[str, Any] = {}
-    for name, value in line.row.items():
-        if name not in _RECORD and not name.endswith(_ENDS) and value is not None:
-            fields[name] = value
-    record = Record(fields)
-    for name in line.row:
-        if name.endswith(".responses"):
-            values, users, states = (
-                _list(line, f"{name}{end}") for end in ("", ".users", ".status")
-            )
-            if len(users) != len(values):
-                raise line.refuse(f"{name}.users", f"has {len(users)} for {len(values)} responses")
-            states = states or [None] * len(values)
-            record.responses[name.removesuffix(".responses")] = [
-                (value, str(user), None if state is None else str(state))
-                for value, user, state in zip(values, users, states, strict=True)
-            ]
-        elif name.endswith(".suggestion") and line.row[name] is not None:
-            agent = line.row.get(f"{name}.agent")
-            question = name.removesuffix(".suggestion")
-            record.suggestions[question] = (line.row[name], str(agent) if agent else None)
-    return record
-
-
-def _nested(line: Line) -> Record:
-    fields, responses, suggestions = (
-        _object(line, name, line.row.get(name)) for name in ("fields", "responses", "suggestions")
-    )
-    record = Record(fields, prefix="fields.")
-    for question, given in responses.items():
-        where = f"responses.{question}"
-        members = cast("list[Any]", given) if isinstance(given, list) else [None]
-        if not all(isinstance(each, dict) and "value" in each for each in members):
-            raise line.refuse(where, "must be a list of answers with value and user_id")
-        record.responses[question] = [
-            (each["value"], str(each.get("user_id") or "unknown"), each.get("status"))
-            for each in cast("list[dict[str, Any]]", members)
-        ]
-    for question, given in suggestions.items():
-        inside = _object(line, f"suggestions.{question}", given)
-        agent = inside.get("agent")
-        record.suggestions[question] = (inside.get("value"), str(agent) if agent else None)
-    return record
 
 
 def _questions(
@@ -306,23 +223,3 @@ def _is_comment(question: str, value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _object(line: Line, name: str, value: Any) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise line.refuse(name, "must be an object, as Argilla exports it")
-    return cast("dict[str, Any]", value or {})
-
-
-def _list(line: Line, name: str) -> list[Any]:
-    value = line.row.get(name)
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise line.refuse(name, "is no JSON list; export with to_json or as Parquet") from None
-    if value is None or value == "":
-        return []
-    if not isinstance(value, list):
-        raise line.refuse(name, "must be a list, one entry a user")
-    return cast("list[Any]", value)

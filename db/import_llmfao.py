@@ -10,7 +10,8 @@ from pathlib import Path
 
 from db.errors import ImportRefused
 from db.files import read_lines
-from db.import_rows import Judged, Pair, Side, derived_token, placeholder
+from db.import_pair_rows import Pair, Side, derived_token, placeholder
+from db.import_rows import Judged
 from db.lines import Line
 from db.models import AnnotatorKind, BatchKind, Verdict
 from db.prompts import messages_sha256
@@ -49,13 +50,13 @@ def llmfao_judgments(
             prompt_source=f"{batch}: {label}",
             a=Side(line.short("left", line.text("left"), 160), source=batch),
             b=Side(line.short("right", line.text("right"), 160), source=batch),
-            line=line,
+            line=line.without_row(),
         )
         verdict = WINNERS[winner]
         judged.append(
             Judged(
                 pair=pair,
-                line=line,
+                line=line.without_row(),
                 token=derived_token(batch, pair_id, who, winner),
                 verdict=verdict,
                 strength=None if verdict is Verdict.TIE else 1,
@@ -109,7 +110,7 @@ def llmfao_pairs(
                 prompt_source=f"{batch}: {line.text('prompt')}",
                 a=sides[0],
                 b=sides[1],
-                line=line,
+                line=line.without_row(),
             )
         )
     return pairs

@@ -5,7 +5,7 @@ Knows neither rows nor tables.
 
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TypeVar
@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 from db.errors import ImportRefused, LedgerError
 
 T = TypeVar("T")
-TOOLS = ("personaloop", "label-studio", "argilla", "llmfao")
+TOOLS = ("personaloop", "label-studio", "argilla", "llmfao", "trl")
 """Who wrote a file, as ``--format`` names it."""
 ROLES = ("prompt", "a", "b", "item_a", "item_b", "persona", "verdict")
 """What ``--field ROLE=NAME`` can name."""
@@ -62,9 +62,10 @@ class Progress:
         self._said = self._began
         self._line = False
 
-    def over(self, rows: Sequence[T], work: str) -> Iterator[T]:
+    def over(self, rows: Iterable[T], work: str) -> Iterator[T]:
         """The rows, with a word now and then on how many are done."""
         terminal = self._stream is not None and self._stream.isatty()
+        of = f" of {len(rows):,}" if isinstance(rows, Sized) else ""
         for number, row in enumerate(rows, start=1):
             yield row
             now = time.monotonic()
@@ -72,7 +73,7 @@ class Progress:
             if self._stream is None or now - self._began < PATIENCE_S or now - self._said < pause:
                 continue
             self._said = now
-            words = f"{work}: {number:,} of {len(rows):,} rows"
+            words = f"{work}: {number:,}{of} rows"
             self._stream.write(f"\r{words}  " if terminal else f"{words}\n")
             self._stream.flush()
             self._line = terminal

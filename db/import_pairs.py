@@ -5,28 +5,20 @@ it stay as they are, because the candidates keep their ids and thus their order.
 """
 
 import json
-from collections.abc import Iterable
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from db import set_aside
-from db.batches import open_batch, put_comparison, set_overlap
+from db.batches import comparison_of, open_batch, set_overlap
 from db.errors import Refused
-from db.import_rows import Pair, Side
-from db.models import (
-    Adapter,
-    AdapterKind,
-    Batch,
-    BatchKind,
-    Candidate,
-    Comparison,
-    Persona,
-    Prompt,
-)
+from db.import_candidates import Candidates, chunks
+from db.import_pair_rows import Pair
+from db.models import Batch, BatchKind, Candidate, Comparison, Prompt
 
-CandidateKey = tuple[str, str | None, Side]
+Place = tuple[int, int, int]
+"""A batch and two candidates, the smaller id first."""
 
 
 class Pairs:
@@ -55,27 +47,25 @@ class Pairs:
         self._session = session
         self._overlap = overlap
         self._shown = shown
-        self._prompts: dict[str, Prompt] = {}
-        self._adapters: set[str] = set()
-        self._personas: set[str] = set()
-        self._candidates: dict[CandidateKey, Candidate] = {}
-        self._loaded_prompts: set[int] = set()
-        self._seeds: set[tuple[int, str | None, str, int | None, str]] = set()
         self._found: dict[Pair, tuple[Comparison, bool]] = {}
+        self._new: set[Place] = set()
+        self._made: list[tuple[Comparison, tuple[Candidate, Candidate]]] = []
         self.batches: dict[str, Batch] = {}
         self.made_batches: set[str] = set()
         self.added = self.completed = self.hidden = 0
         self.told: list[int] = []
+        self._candidates = Candidates(session)
         unique = list(dict.fromkeys(pairs))
-        for pair in unique:
-            self._batch(pair, unique)
+        self._find_batches(unique)
         self._by_pair_id = self._load_by_pair_id(unique)
         fresh = [pair for pair in unique if self._existing(pair) is None]
-        for key, pair in _ordered(fresh):
-            self._candidate(key, pair)
+        self._candidates.make(fresh)
+        self._there = self._load_by_candidates(fresh)
 
     def comparison(self, pair: Pair) -> tuple[Comparison, bool]:
         """The comparison of a row, and whether its canonical order is the other way round.
+
+        A new one has its id after ``finish``.
 
         Raises:
             ImportRefused: The ledger has another pair under this id, or the pair is not usable.
@@ -85,42 +75,40 @@ class Pairs:
             self._found[pair] = (
                 self._make(pair) if existing is None else self._match(pair, existing)
             )
-            comparison = self._found[pair][0]
-            if self._shown and not (
-                comparison.candidate_a.text.strip() and comparison.candidate_b.text.strip()
-            ):
-                self.hidden += 1
+            texts = (
+                (pair.a.text, pair.b.text)
+                if existing is None
+                else (existing.candidate_a.text, existing.candidate_b.text)
+            )
+            self.hidden += self._shown and not all(text.strip() for text in texts)
         return self._found[pair]
 
+    def finish(self) -> None:
+        """Have every comparison in the ledger; set aside what names itself and would be shown."""
+        self._session.add_all(made for made, _ in self._made)
+        self._session.flush()
+        set_aside.check_new(self._session, self._made)
+
     def _make(self, pair: Pair) -> tuple[Comparison, bool]:
-        a = self._candidate((pair.prompt, pair.persona, pair.a), pair)
-        b = self._candidate((pair.prompt, pair.persona, pair.b), pair)
+        a, b = self._candidates.of(pair)
         batch = self.batches[pair.batch]
-        low, high = sorted((a.id, b.id))
-        found = self._session.scalar(
-            select(Comparison).where(
-                Comparison.batch_id == batch.id,
-                Comparison.candidate_a_id == low,
-                Comparison.candidate_b_id == high,
-            )
-        )
         swapped = a.id > b.id
+        place = (batch.id, min(a.id, b.id), max(a.id, b.id))
+        found = self._there.get(place)
         if found is not None:
-            self._show(found, batch, pair)
+            if place not in self._new:
+                self._show(found, batch, pair)
             return found, swapped
         wanted = (self._overlap or batch.overlap) if self._shown else 0
         try:
-            made = put_comparison(
-                self._session,
-                batch,
-                a,
-                b,
-                gold=pair.gold,
-                external_id=pair.pair_id,
-                overlap=wanted,
+            made = comparison_of(
+                batch, a, b, gold=pair.gold, external_id=pair.pair_id, overlap=wanted
             )
         except Refused as error:
             raise pair.refuse("item_b", f"{error}; remove the row") from None
+        self._there[place] = made
+        self._new.add(place)
+        self._made.append((made, (b, a) if swapped else (a, b)))
         self.added += 1
         return made, swapped
 
@@ -151,6 +139,8 @@ class Pairs:
                 )
             candidate.text = side.text
             filled = True
+        for candidate, side in zip((existing.candidate_a, existing.candidate_b), told, strict=True):
+            self._candidates.tell_author(candidate, side, pair)
         if pair.messages != "[]" and existing.prompt.sha256 != pair.prompt:
             if existing.prompt.messages:
                 raise pair.refuse(
@@ -199,15 +189,21 @@ class Pairs:
             )
         self._session.expire_all()
 
-    def _batch(self, pair: Pair, pairs: list[Pair]) -> None:
-        if pair.batch in self.batches:
-            return
-        speakers = {each.persona for each in pairs if each.batch == pair.batch}
-        persona = speakers.pop() if len(speakers) == 1 else None
+    def _find_batches(self, pairs: Sequence[Pair]) -> None:
+        first: dict[str, Pair] = {}
+        speakers: dict[str, set[str | None]] = {}
+        for pair in pairs:
+            first.setdefault(pair.batch, pair)
+            speakers.setdefault(pair.batch, set()).add(pair.persona)
+        for name, pair in first.items():
+            only = speakers[name].pop() if len(speakers[name]) == 1 else None
+            self.batches[name] = self._batch(pair, only)
+
+    def _batch(self, pair: Pair, persona: str | None) -> Batch:
         if pair.batch_kind is BatchKind.IMPORTED:
             persona = None
         if persona:
-            self._persona(pair)
+            self._candidates.persona(pair)
         known = self._session.scalar(select(Batch).where(Batch.name == pair.batch))
         if known is None:
             known = open_batch(
@@ -218,7 +214,7 @@ class Pairs:
                 overlap=self._overlap or 1,
                 round_number=pair.round_number,
             )
-            known.purpose = pair.purpose
+            known.purpose, known.strategy = pair.purpose, pair.strategy
             self._session.flush()
             self.made_batches.add(pair.batch)
         elif known.kind is not pair.batch_kind:
@@ -229,132 +225,46 @@ class Pairs:
             )
         elif self._shown and self._overlap:
             known.overlap = self._overlap
-        self.batches[pair.batch] = known
+        return known
 
-    def _load_by_pair_id(self, pairs: list[Pair]) -> dict[tuple[int, str], Comparison]:
+    def _load_by_pair_id(self, pairs: Sequence[Pair]) -> dict[tuple[int, str], Comparison]:
         found: dict[tuple[int, str], Comparison] = {}
-        if any(pair.pair_id for pair in pairs):
-            for batch in self.batches.values():
-                query = select(Comparison).where(
-                    Comparison.batch_id == batch.id, Comparison.external_id.is_not(None)
+        for name, batch in self.batches.items():
+            if name in self.made_batches:
+                continue
+            wanted = {pair.pair_id for pair in pairs if pair.pair_id and pair.batch == name}
+            for some in chunks(sorted(wanted)):
+                query = (
+                    select(Comparison)
+                    .where(Comparison.batch_id == batch.id, Comparison.external_id.in_(some))
+                    .options(
+                        joinedload(Comparison.candidate_a),
+                        joinedload(Comparison.candidate_b),
+                        joinedload(Comparison.prompt),
+                    )
                 )
                 for each in self._session.scalars(query):
                     found[batch.id, str(each.external_id)] = each
+        return found
+
+    def _load_by_candidates(self, pairs: Iterable[Pair]) -> dict[Place, Comparison]:
+        """The comparisons that batches known before have of the pairs' candidates."""
+        known = [batch.id for name, batch in self.batches.items() if name not in self.made_batches]
+        candidates = {each.id for pair in pairs for each in self._candidates.of(pair)}
+        found: dict[Place, Comparison] = {}
+        for some in chunks(sorted(candidates)) if known else ():
+            query = select(Comparison).where(
+                Comparison.batch_id.in_(known), Comparison.candidate_a_id.in_(some)
+            )
+            if self._shown:
+                query = query.options(
+                    joinedload(Comparison.candidate_a), joinedload(Comparison.candidate_b)
+                )
+            for each in self._session.scalars(query):
+                found[each.batch_id, each.candidate_a_id, each.candidate_b_id] = each
         return found
 
     def _existing(self, pair: Pair) -> Comparison | None:
         if pair.pair_id is None:
             return None
         return self._by_pair_id.get((self.batches[pair.batch].id, pair.pair_id))
-
-    def _candidate(self, key: CandidateKey, pair: Pair) -> Candidate:
-        if key in self._candidates:
-            return self._candidates[key]
-        _, persona, side = key
-        prompt = self._prompt(pair)
-        if prompt.id not in self._loaded_prompts:
-            self._load_candidates(prompt)
-        if key not in self._candidates:
-            self._persona(pair)
-            self._adapter(side, pair)
-            if side.seed is not None and (prompt.id, persona, *_seeded(side)) in self._seeds:
-                which = "seed_a" if side is pair.a else "seed_b"
-                raise pair.refuse(
-                    which,
-                    f"{side.adapter} has another text for seed {side.seed} of this prompt here;"
-                    " import into a ledger of its own",
-                )
-            made = Candidate(
-                prompt_id=prompt.id,
-                persona_slug=persona,
-                adapter_id=side.adapter,
-                text=side.text,
-                sampling=json.loads(side.sampling),
-                seed=side.seed,
-                stop_reason=side.stop_reason,
-                source=side.source,
-            )
-            self._session.add(made)
-            self._session.flush()
-            self._candidates[key] = made
-        return self._candidates[key]
-
-    def _load_candidates(self, prompt: Prompt) -> None:
-        self._loaded_prompts.add(prompt.id)
-        query = (
-            select(Candidate, Adapter.kind)
-            .join(Adapter, Adapter.id == Candidate.adapter_id)
-            .where(Candidate.prompt_id == prompt.id)
-            .order_by(Candidate.id)
-        )
-        for candidate, kind in self._session.execute(query).tuples():
-            side = Side(
-                adapter=candidate.adapter_id,
-                kind=kind,
-                text=candidate.text,
-                seed=candidate.seed,
-                source=candidate.source,
-                stop_reason=candidate.stop_reason,
-                sampling=json.dumps(
-                    candidate.sampling, ensure_ascii=False, sort_keys=True, separators=(",", ":")
-                ),
-            )
-            self._candidates.setdefault((prompt.sha256, candidate.persona_slug, side), candidate)
-            self._seeds.add((prompt.id, candidate.persona_slug, *_seeded(side)))
-
-    def _prompt(self, pair: Pair) -> Prompt:
-        if pair.prompt not in self._prompts:
-            known = self._session.scalar(select(Prompt).where(Prompt.sha256 == pair.prompt))
-            if known is None:
-                known = Prompt(
-                    sha256=pair.prompt,
-                    messages=json.loads(pair.messages),
-                    split=pair.prompt_split,
-                    source=pair.prompt_source[:120],
-                )
-                self._session.add(known)
-                self._session.flush()
-            self._prompts[pair.prompt] = known
-        return self._prompts[pair.prompt]
-
-    def _adapter(self, side: Side, pair: Pair) -> None:
-        if side.adapter in self._adapters:
-            return
-        if self._session.get(Adapter, side.adapter) is None:
-            external = side.kind is AdapterKind.EXTERNAL
-            persona = None if external else pair.persona
-            self._session.add(Adapter(id=side.adapter, kind=side.kind, persona_slug=persona))
-            self._session.flush()
-        self._adapters.add(side.adapter)
-
-    def _persona(self, pair: Pair) -> None:
-        if pair.persona is None or pair.persona in self._personas:
-            return
-        if self._session.get(Persona, pair.persona) is None:
-            name = pair.persona_name or pair.persona
-            self._session.add(Persona(slug=pair.persona, name=name[:120]))
-            self._session.flush()
-        self._personas.add(pair.persona)
-
-
-def _seeded(side: Side) -> tuple[str, int | None, str]:
-    """What a candidate is told apart by, with its prompt and persona."""
-    return side.adapter, side.seed, side.source
-
-
-def _ordered(pairs: list[Pair]) -> list[tuple[CandidateKey, Pair]]:
-    """Candidates in an order in which every pair's a comes before its b, where there is one."""
-    told: dict[CandidateKey, Pair] = {}
-    before: dict[CandidateKey, set[CandidateKey]] = {}
-    for pair in pairs:
-        a = (pair.prompt, pair.persona, pair.a)
-        b = (pair.prompt, pair.persona, pair.b)
-        told.setdefault(a, pair)
-        told.setdefault(b, pair)
-        before.setdefault(a, set())
-        before.setdefault(b, set()).add(a)
-    try:
-        order = list(TopologicalSorter(before).static_order())
-    except CycleError:
-        order = list(told)
-    return [(key, told[key]) for key in order]

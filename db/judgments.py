@@ -20,9 +20,6 @@ from db.models import (
     AnnotatorKind,
     Batch,
     BatchKind,
-    Comparison,
-    Judgment,
-    Retraction,
     Round,
     Verdict,
 )
@@ -53,27 +50,6 @@ _SMALL_ID = 1 << 22
 
 pandas: Any = pd
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What the ledger holds.
-
-    Attributes:
-        judgments: Standing judgments.
-        simulated: Those of them by simulated annotators.
-        automatic: Those of them by automatic judges.
-        retracted: Judgments undone or revised.
-        annotators: People and others who have a standing judgment.
-        comparisons: Comparisons asked.
-    """
-
-    judgments: int
-    simulated: int
-    automatic: int
-    retracted: int
-    annotators: int
-    comparisons: int
 
 
 @dataclass(frozen=True)
@@ -247,39 +223,6 @@ def standing_frame(
     for name in (*plain, "batch", "batch_kind"):
         values[name] = pandas.Series(values[name], dtype="object")
     return pd.DataFrame({name: values[name] for name in COLUMNS})
-
-
-def counts(session: Session) -> Counts:
-    """How much the ledger holds, counted by the database; answers to gold batches do not count."""
-    work = Judgment.comparison_id.in_(
-        select(Comparison.id)
-        .join(Batch, Batch.id == Comparison.batch_id)
-        .where(Batch.purpose != "gold")
-    )
-    by_kind = dict(
-        session.execute(
-            select(Annotator.kind, func.count())
-            .join(Judgment, Judgment.annotator_id == Annotator.id)
-            .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-            .where(Retraction.judgment_id.is_(None), work)
-            .group_by(Annotator.kind)
-        )
-        .tuples()
-        .all()
-    )
-    annotators = session.scalar(
-        select(func.count(Judgment.annotator_id.distinct()))
-        .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
-        .where(Retraction.judgment_id.is_(None), work)
-    )
-    return Counts(
-        judgments=sum(by_kind.values()),
-        simulated=by_kind.get(AnnotatorKind.SIMULATED, 0),
-        automatic=by_kind.get(AnnotatorKind.AUTOMATIC, 0),
-        retracted=session.scalar(select(func.count()).select_from(Retraction)) or 0,
-        annotators=annotators or 0,
-        comparisons=session.scalar(select(func.count()).select_from(Comparison)) or 0,
-    )
 
 
 def ranked_ids(ids: Array) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ _LARGEST = 2**31 - 1
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One row of a file.
 
@@ -28,6 +28,7 @@ class Line:
         row: Field names and values.
         kind: ``line``, ``row`` or ``record``, as people call it.
         names: What the file calls a field, where the row was made from another tool's.
+        inside_of: The field that holds this row, where it is an object in a list of another row.
     """
 
     file: Path
@@ -35,12 +36,22 @@ class Line:
     row: Row
     kind: str = "line"
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    inside_of: str = ""
+
+    def without_row(self) -> "Line":
+        """The place alone, for what is kept of a file that is read."""
+        return Line(self.file, self.number, {}, self.kind, self.names, self.inside_of)
+
+    def inside(self, field: str, row: Row) -> "Line":
+        """An object that a field holds, as a row of its own that refuses by its place."""
+        return Line(self.file, self.number, row, self.kind, inside_of=f"{field}.")
 
     def refuse(self, field: str, what: str) -> ImportRefused:
         """The error for a field of this row: file, line, field, what is wrong and what to do."""
         told = self.names.get(field, field)
         return ImportRefused(
-            f"{self.file}: {self.kind} {self.number}: field {told}: {what} (nothing was imported)"
+            f"{self.file}: {self.kind} {self.number}: field {self.inside_of}{told}: {what}"
+            " (nothing was imported)"
         )
 
     def text(self, field: str, default: str | None = None) -> str:

@@ -1,6 +1,6 @@
 """Judgments as chosen and rejected, in the formats that trainers read. Writes no file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,23 +8,24 @@ from sqlalchemy.orm import Session
 
 from db.exporting import judgment_rows
 from db.models import BatchKind, Verdict
+from db.writing import Columns
 
-PROVENANCE = (
-    "verdict",
-    "persona",
-    "adapter_chosen",
-    "adapter_rejected",
-    "strength",
-    "chosen_shown",
-    "annotator",
-    "annotator_kind",
-    "batch",
-    "batch_kind",
-    "round",
-    "judgment",
-    "created_at",
-)
-PAIR_COLUMNS = ("prompt", "chosen", "rejected", *PROVENANCE)
+PROVENANCE = {
+    "verdict": "text",
+    "persona": "text",
+    "adapter_chosen": "text",
+    "adapter_rejected": "text",
+    "strength": "integer",
+    "chosen_shown": "text",
+    "annotator": "text",
+    "annotator_kind": "text",
+    "batch": "text",
+    "batch_kind": "text",
+    "round": "integer",
+    "judgment": "text",
+    "created_at": "text",
+}
+PAIR_COLUMNS = {"prompt": "json", "chosen": "text", "rejected": "text", **PROVENANCE}
 
 
 @dataclass
@@ -155,3 +156,19 @@ def _pair(row: dict[str, Any]) -> dict[str, Any]:
 
 def _assistant(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
+
+
+SHAPES: dict[
+    str, tuple[Callable[[Iterator[dict[str, Any]]], Iterator[dict[str, Any]]], Columns]
+] = {
+    "trl": (
+        trl_rows,
+        {"prompt": "messages", "chosen": "messages", "rejected": "messages", **PROVENANCE},
+    ),
+    "trl-unpaired": (
+        trl_unpaired_rows,
+        {"prompt": "messages", "completion": "messages", "label": "truth", **PROVENANCE},
+    ),
+    "cookbook": (cookbook_rows, {"comparison": "comparison", "label": "text"}),
+}
+"""Formats of trainers: what makes their rows of ``pair_rows``, and what their columns hold."""

@@ -4,6 +4,7 @@ While one is aside it keeps no free seat: its overlap is what annotators have of
 what counts as naming only through ``db.self_naming``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,9 +70,29 @@ def check(session: Session, comparison: Comparison) -> bool:
         return known.decision != "released"
     if comparison.overlap == 0:
         return False
-    ids = comparison.candidate_a.adapter_id, comparison.candidate_b.adapter_id
-    others = [name for slug, name in _personas(session) if slug != comparison.persona_slug]
-    for side, candidate in (("A", comparison.candidate_a), ("B", comparison.candidate_b)):
+    both = comparison.candidate_a, comparison.candidate_b
+    return _check(session, comparison, both, _personas(session))
+
+
+def check_new(
+    session: Session, made: Iterable[tuple[Comparison, tuple[Candidate, Candidate]]]
+) -> None:
+    """The same for many comparisons that were just made, with their candidates."""
+    personas = _personas(session)
+    for comparison, both in made:
+        if comparison.overlap:
+            _check(session, comparison, both, personas)
+
+
+def _check(
+    session: Session,
+    comparison: Comparison,
+    both: tuple[Candidate, Candidate],
+    personas: list[tuple[str, str]],
+) -> bool:
+    ids = tuple(candidate.adapter_id for candidate in both)
+    others = [name for slug, name in personas if slug != comparison.persona_slug]
+    for side, candidate in zip("AB", both, strict=True):
         words = found_in(candidate.text, ids=ids, others=others)
         if words:
             put(session, comparison, f"{side} says “{words}”")

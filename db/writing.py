@@ -12,23 +12,31 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
 from db.errors import LedgerError
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+Columns = Collection[str] | Mapping[str, str]
+"""Names of columns; as a mapping with what each holds: ``text``, ``integer``, ``number``,
+``truth``, ``json`` (lists and objects, as JSON text where a format has cells), ``messages`` or
+``comparison`` (nested, for Parquet)."""
+ROW_GROUP = 5_000
+"""Rows of a Parquet file that are in memory at once."""
 
 
 def write_rows(
-    path: Path | None, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kind: str
+    path: Path | None, rows: Iterable[Mapping[str, Any]], columns: Columns, kind: str
 ) -> int:
     """Write rows to a file (gzip where its name ends in .gz), or to standard output for None.
 
-    Without columns rows keep their own fields, lists as lists (not for CSV).
+    Rows are written as they come and not kept; only Parquet without told types needs all of them
+    first. Without columns rows keep their own fields, lists as lists (not for CSV).
 
     Returns:
         The number of rows.
@@ -38,7 +46,7 @@ def write_rows(
     """
     count = 0
 
-    def counted() -> Iterable[Mapping[str, Any]]:
+    def counted() -> Generator[Mapping[str, Any]]:
         nonlocal count
         for row in rows:
             count += 1
@@ -50,14 +58,13 @@ def write_rows(
         _write_text(sys.stdout, counted(), columns, kind)
         sys.stdout.flush()
         return count
-    if kind == "parquet":
-        table = _parquet_bytes(list(counted()), columns)
-        write_atomically(path, lambda stream: stream.write(table))
-        return count
 
     def fill(stream: IO[bytes]) -> None:
+        if kind == "parquet":
+            _write_parquet(stream, counted(), columns)
+            return
         with packed_if_named(path, stream) as target:
-            text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
+            text = io.TextIOWrapper(target, encoding="utf-8", newline="")
             _write_text(text, counted(), columns, kind)
             text.flush()
             text.detach()
@@ -105,19 +112,43 @@ def neutralise(cell: Any) -> Any:
     return cell
 
 
-def _parquet_bytes(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+def _write_parquet(stream: IO[bytes], rows: Generator[Mapping[str, Any]], columns: Columns) -> None:
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
-    if columns:
-        rows = [{name: _flat(row.get(name)) for name in columns} for row in rows]
-    data = arrow.table({name: [] for name in columns})
-    sink = arrow.BufferOutputStream()
-    parquet.write_table(arrow.Table.from_pylist(rows) if rows else data, sink)
-    return cast("bytes", sink.getvalue().to_pybytes())
+    if not isinstance(columns, Mapping):
+        every = [{n: _flat(row.get(n)) for n in columns} if columns else row for row in rows]
+        empty = arrow.table({name: [] for name in columns})
+        parquet.write_table(arrow.Table.from_pylist(every) if every else empty, stream)
+        return
+    types = cast("Mapping[str, str]", columns)
+    schema = arrow.schema([(name, _arrow_type(holds)) for name, holds in types.items()])
+    nested = {name for name, holds in types.items() if holds in {"messages", "comparison"}}
+    with parquet.ParquetWriter(stream, schema) as writer:
+        while some := list(islice(rows, ROW_GROUP)):
+            flat = [
+                {n: row.get(n) if n in nested else _flat(row.get(n)) for n in types} for row in some
+            ]
+            writer.write_table(arrow.Table.from_pylist(flat, schema=schema))
+
+
+def _arrow_type(holds: str) -> Any:
+    arrow: Any = import_module("pyarrow")
+    turn = arrow.struct([("role", arrow.string()), ("content", arrow.string())])
+    turns = arrow.list_(turn)
+    sides = ("prompt_conversation", "completion_A", "completion_B")
+    return {
+        "text": arrow.string(),
+        "json": arrow.string(),
+        "integer": arrow.int64(),
+        "number": arrow.float64(),
+        "truth": arrow.bool_(),
+        "messages": turns,
+        "comparison": arrow.struct([(name, turns) for name in sides]),
+    }[holds]
 
 
 def _write_text(
-    stream: Any, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kind: str
+    stream: Any, rows: Iterable[Mapping[str, Any]], columns: Columns, kind: str
 ) -> None:
     if kind == "csv":
         writer = csv.writer(stream, lineterminator="\r\n")

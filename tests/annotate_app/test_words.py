@@ -73,6 +73,12 @@ def test_a_link_shows_where_it_leads_as_words():
     assert safe_html("<https://example.com>") == "<p>https://example.com</p>\n"
 
 
+def test_what_opens_a_block_of_code_is_told_above_it():
+    assert safe_html("```<|end|> x\nmore\n```") == (
+        "<pre><em>&lt;|end|&gt; x</em><code>more\n</code></pre>\n"
+    )
+
+
 def test_line_breaks_of_a_plain_text_are_kept():
     assert "<br" in safe_html("Dear Ada,\nthank you")
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, doctor, exporting
+from db import adapters, doctor, export_adapters, exporting
 from db.backup import back_up, put_back
 from db.errors import LedgerError, Refused
 from db.session import close_database, open_database, sessions, sqlite_file
@@ -41,7 +41,7 @@ def full(url: str) -> str:
 
 def rows(url: str) -> list[dict]:
     with sessions(url)() as session:
-        return [*exporting.judgment_rows(session), *exporting.adapter_rows(session)]
+        return [*exporting.judgment_rows(session), *export_adapters.adapter_rows(session)]
 
 
 def name(url: str, plain: str = "backup.db") -> str:

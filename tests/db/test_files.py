@@ -66,6 +66,14 @@ def test_a_gzip_file_of_the_same_rows_is_the_same_file(tmp_path: Path) -> None:
         ("x.csv.gz", b"\x1f\x8b\x08" + b"\x00" * 7 + b"\xff" * 9, "the gzip file is damaged"),
         ("x.jsonl", b'{"a": ' + b"[" * 200_000, "line 1: is not valid JSON"),
         ("x.csv", b"a,b,a\n1,2,3\n", "line 1: column a occurs twice; keep one"),
+        ("x.csv", b"a;b\r\n1;2\r\n", "line 1: the columns are apart by semicolons; save the file"),
+        ("x.csv", b"a\tb\n1\t2\n", "line 1: the columns are apart by tabs; save the file"),
+        ("x.csv", b"\n\na,b\n", "line 1: is empty; the first line must name the columns"),
+        ("x.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; save the file as UTF-8"),
+        ("x.csv", "a,b\n1,2\n".encode("utf-16-le"), "line 1: has NULs, as UTF-16 text has"),
+        ("x.csv", "a,b\n1,é\n".encode("latin-1"), "line 2: is not UTF-8 text; save the file"),
+        ("x.json", '[\n"é"]'.encode("latin-1"), "line 2: is not UTF-8 text; save the file"),
+        ("x.csv.gz", gzip.compress(b"a\n" * 9 + b"\xff", mtime=0), "line 10: is not UTF-8 text"),
     ],
 )
 def test_a_malformed_file_is_named_with_its_line(
@@ -113,3 +121,37 @@ def test_numbers_in_parquet_without_a_value_are_missing(tmp_path: Path) -> None:
     write_rows(path, [{"n": 1.5}, {"n": float("nan")}], ("n",), "parquet")
     assert [line.row["n"] for line in read_lines(path)] == [1.5, None]
     assert json.dumps(read_lines(path)[0].row) == '{"n": 1.5}'
+
+
+def test_a_byte_order_mark_and_windows_lines_are_no_part_of_the_rows(tmp_path: Path) -> None:
+    for name, text in (
+        ("x.csv", 'one,two\r\n"a\r\nb",c\r\n'),
+        ("x.jsonl", '{"one": "a\\r\\nb", "two": "c"}\r\n\r\n'),
+        ("x.json", '[\r\n{"one": "a\\r\\nb", "two": "c"}]\r\n'),
+    ):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert [line.row for line in read_lines(tmp_path / name)] == [{"one": "a\r\nb", "two": "c"}]
+
+
+def test_a_parquet_file_that_is_damaged_inside_says_after_which_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    rows = [{"x": f"words {number} " * 9} for number in range(12_000)]
+    write_rows(path, rows, {"x": "text"}, "parquet")
+    whole = bytearray(path.read_bytes())
+    middle = len(whole) * 3 // 4
+    whole[middle : middle + 60] = b"\xff" * 60
+    path.write_bytes(whole)
+    with pytest.raises(ImportRefused, match=r"is damaged after row \d+000 \(.*get it again"):
+        read_lines(path)
+
+
+def test_told_types_hold_where_no_row_has_a_value(tmp_path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "x.parquet"
+    types = {"t": "text", "n": "integer", "w": "number", "l": "truth", "j": "json", "m": "messages"}
+    for rows in ([], [dict.fromkeys(types)]):
+        assert write_rows(path, rows, types, "parquet") == len(rows)
+        names = [str(kind) for kind in parquet.read_schema(path).types]
+        assert names[:5] == ["string", "int64", "double", "bool", "string"]
+        assert names[5].startswith("list<element: struct<role: string, content: string>>")

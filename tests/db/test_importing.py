@@ -209,6 +209,21 @@ def test_anybodys_table_of_verdicts_is_taken(make: Make, tmp_path: Path) -> None
         ("item_a,item_b,verdict,created_at", "x,y,a,0001-01-01T00:00+14:00", "outside the calend"),
         ("item_a,item_b,verdict", "x,x,a", "field item_b: a comparison needs two different"),
         ("item_a,item_b,verdict", "x,y\x00,a", "field item_b: has a character"),
+        ("item_a,item_b,verdict,attempt", "x,y,a,0", "field attempt: must be from 1 to"),
+        ("item_a,item_b,verdict,shown_at", "x,y,a,soon", "field shown_at: 'soon' is not a time"),
+        ("item_a,item_b,verdict,batch_strategy", "x,y,a,best", "'best' is not one of listed, inf"),
+        ("item_a,item_b,verdict,author_a", f"x,y,a,{'n' * 121}", "author_a: has 121 characters"),
+        ("item_a,item_b,verdict,flags", "x,y,a,{}", "field flags: must be a JSON list of objects"),
+        ("item_a,item_b,verdict,flags", "x,y,a,[3]", "field flags[0]: must be an object of fields"),
+        ("item_a,item_b,verdict,flags", 'x,y,a,"[{""kind"": ""odd""}]"', "flags[0].kind: 'odd'"),
+        ("item_a,item_b,verdict,returns", 'x,y,a,"[{}]"', "field returns[0].by: is missing"),
+        ("item_a,item_b,verdict,repeats", 'x,y,a,"[{}]"', "field repeats[0].placement: is missing"),
+        (
+            "item_a,item_b,verdict,adjudications",
+            'x,y,a,"[{""verdict"": ""a"", ""by"": ""m""}]"',
+            "field adjudications[0].placement: is missing",
+        ),
+        ("item_a,item_b,verdict,adjudicated", "x,y,a,b", "adjudicated: is not the last of adjudi"),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_of_the_file_is_taken(
