@@ -41,7 +41,9 @@ def log_probabilities(loss: str, fields: dict[str, Any]) -> dict[str, Tensor]:
         if not value.is_floating_point():
             raise LossRefused(f"{field} must be a tensor of floats, got {value.dtype}")
         if not bool(torch.isfinite(value).all()):
-            raise LossRefused(f"{field} has values that are not finite; the {loss} loss is undefined")
+            raise LossRefused(
+                f"{field} has values that are not finite; the {loss} loss is undefined"
+            )
         if found and value.shape != found[first].shape:
             raise LossRefused(
                 f"{field} has shape {tuple(value.shape)}, {first} has {tuple(found[first].shape)}"

@@ -186,7 +186,9 @@ LOSSES: dict[str, Loss] = {
     "sigmoid": Loss(_sigmoid),
     "ipo": Loss(_ipo, lengths="may"),
     "hinge": Loss(_hinge),
-    "robust": Loss(_robust, option="label_smoothing", high=math.nextafter(0.5, 0.0), range="0 to below 0.5"),
+    "robust": Loss(
+        _robust, option="label_smoothing", high=math.nextafter(0.5, 0.0), range="0 to below 0.5"
+    ),
     "simpo": Loss(
         _simpo, reference=False, lengths="must", option="gamma", default=0.5, range="0 or more"
     ),

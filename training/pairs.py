@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 from training.errors import ConfigRefused
 
-
 DROP, RAO_KUPPER = "drop", "rao_kupper"
 TIES = (DROP, RAO_KUPPER)
 

@@ -9,11 +9,12 @@ from workbench import PERSONA, STARTER, small_dpo
 
 from training.adapters import find_adapter, read_card
 from training.datums import Encoder
-from training.dpo import DPOData, Reference, train_dpo
+from training.dpo import DPOData, train_dpo
 from training.dpo_run import train_adapter
 from training.errors import AdapterDamaged, RunLost, TooLittleData
 from training.pairs import PairSet, PreferencePair, prompt_key
 from training.personas import load_personas
+from training.reference import Reference
 from training.runs import RunFolder
 
 
