@@ -61,7 +61,7 @@ def per_pair(field: str, value: Any, like: Tensor) -> Tensor:
     if not isinstance(value, Tensor) and not hasattr(value, "__len__"):
         value = number(field, value)
     try:
-        tensor = torch.as_tensor(value, device=like.device).to(like.dtype)
+        tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise LossRefused(f"{field} must be a number or numbers, got {value!r:.80}") from error
     if tensor.dim() > 1 or (tensor.dim() == 1 and tensor.shape != like.shape):
