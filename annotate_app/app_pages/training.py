@@ -157,7 +157,7 @@ def row_of_figures(job, table, quantities) -> None:
                 panels.drawn(
                     charts.curve,
                     part,
-                    title=findings.course(said, told["value"], shares),
+                    title=findings.course(said, told["value"], shares, int(told["step"].max())),
                     value=label,
                     shares=shares,
                     reference=reference,
