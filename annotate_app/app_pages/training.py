@@ -30,12 +30,16 @@ QUANTITIES = {
     "margin": ("Reward margin", False, 0.0),
 }
 MORE = {
-    "reward": ("Chosen reward", False, 0.0),
+    "reward": ("Reward", False, 0.0),
     "nll": ("Nats a token", False, None),
     "kl": ("Nats a response", False, 0.0),
 }
-TOLD = {"nll": "NLL of what was chosen", "kl": "Distance from the reference"}
-"""What the finding of a figure calls its quantity, where the axis says a unit."""
+TOLD = {
+    "reward": "Chosen reward",
+    "nll": "NLL of what was chosen",
+    "kl": "Distance from the reference",
+}
+"""What the finding of a figure calls its quantity, where the axis says more or less."""
 HELD_OUT = {"nll": "Held-out NLL"}
 
 require("admin")
