@@ -164,7 +164,8 @@ class _Sent:
         if self.replay is not None:
             replay_loss = float(service.wait(self.replay).metrics["loss:sum"])
             replay_loss /= self.record["replay"]
-        norm = (service.wait(self.stepped).metrics or {}).get("grad_norm:mean")
+        said = service.wait(self.stepped).metrics or {}
+        norm = next((said[name] for name in said if name.startswith("grad_norm")), None)
         record = {**self.record, **self.told, "replay_loss": replay_loss, "grad_norm": norm}
         record["seconds"] = round(time.monotonic() - self.began, 3)
         if self.heldout is not None:

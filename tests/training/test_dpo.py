@@ -375,7 +375,7 @@ def test_the_alarm_is_in_the_metrics_the_log_and_the_report(
     shutil.rmtree(out)
     records = run.metrics()
     rang = [record["step"] for record in records if "alarm" in record]
-    print([(round(r["chosen_gain"],2), round(r["margin"],3)) for r in records])
+    print([(round(r["chosen_gain"], 2), round(r["margin"], 3)) for r in records])
     assert rang and rang[0] >= 3
     began = records[rang[0] - 1]
     assert began["chosen_gain"] < 0 and began["margin"] > 0
