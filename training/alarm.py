@@ -56,7 +56,8 @@ class Alarm:
             return None
         return (
             f"the chosen responses became less likely ({-gain:.1f} nats below the reference) while "
-            f"the margin grew to {margin:.2f}; a larger nll_weight or beta, or fewer epochs, would hold them"
+            f"the margin grew to {margin:.2f}; a larger nll_weight or beta, or fewer epochs, would "
+            "hold them"
         )
 
 

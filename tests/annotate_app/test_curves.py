@@ -57,7 +57,7 @@ def test_rewards_likelihood_and_distance_are_lines_of_their_own(tmp_path):
     more = {"kl_base": 2.0, "heldout_nll": 1.7, "kl_token": 0.01, "heldout_kl": 9.0}
     (tmp_path / "metrics.jsonl").write_text(json.dumps({**row, **more}))
     table = curves.read_curves(str(tmp_path))
-    found = {(q, s): v for q, s, v in zip(table["quantity"], table["series"], table["value"])}
+    found = {(row.quantity, row.series): row.value for row in table.itertuples()}
     assert found == {
         ("kl", "from the base model"): 2.0,
         ("kl", "from the reference"): 0.3,

@@ -104,5 +104,7 @@ def test_ties_do_not_count_as_usable_pairs():
     config = DPOConfig(loss="rao_kupper_win", alpha=1.0, ties="rao_kupper")
     assert config.pair_options().ties == "rao_kupper"
     assert planned_steps(30, config, ties=10) == planned_steps(30, config)
-    with pytest.raises(TooLittleData, match="only 15 usable pairs beside 15 ties; .* judge 5 more"):
+    with pytest.raises(
+        TooLittleData, match=r"only 15 usable pairs beside 15 ties; .* judge 5 more"
+    ):
         planned_steps(30, config, ties=15)
