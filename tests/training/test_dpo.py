@@ -350,6 +350,23 @@ def test_ties_train_beside_decided_pairs_and_are_measured_apart(service, encoder
         train_dpo(service, only, config, reference(), RunFolder(tmp_path / "only"))
 
 
+def both_fall(pairs, data, config, told):
+    """Tells what the real loss tells, but makes both sides unlikely, the rejected one most."""
+    from training.dpo_loss import loss_of
+
+    real = loss_of(pairs, data, config, told)
+
+    def loss(data, logprobs):
+        real(data, logprobs)
+        sums = [
+            (lp * d.loss_fn_inputs["weights"].to_torch()).sum()
+            for d, lp in zip(data, logprobs, strict=True)
+        ]
+        return 0.01 * sum(sums[0::2]) + 0.05 * sum(sums[1::2]), {}
+
+    return loss
+
+
 def test_the_alarm_is_in_the_metrics_the_log_and_the_report(
     service, workshop, tmp_path, ledger, monkeypatch, caplog
 ):
@@ -357,17 +374,11 @@ def test_the_alarm_is_in_the_metrics_the_log_and_the_report(
 
     with ledger.begin() as session:
         start = adapters.adapter(session, STARTER)
-    rows = tmp_path / "rows.jsonl"
-    line = {"persona": PERSONA, "prompt": "?", "response": "0123456789 0123456789"}
-    rows.write_text(json.dumps(line) + "\n")
-    monkeypatch.setattr("training.dpo_run.REPLAY_ROWS", rows)
-    words = "what we have always said, which is "
-    every = tuple(pair(n, f"{words}yes", f"{words}no") for n in range(12))
-    pairs = PairSet(every, (), 12, 12, {})
+    monkeypatch.setattr("training.dpo.loss_of", both_fall)
+    pairs = PairSet(tuple(pair(n) for n in range(12)), (), 12, 12, {})
     out = workshop.outputs / "lora" / PERSONA / "alarmed"
     run = RunFolder(tmp_path / "run")
-    # Digits alone are replayed: words that both sides share become unlikely, as the margin grows.
-    config = small_dpo(epochs=4, replay_weight=20.0, learning_rate=0.02, beta=0.5)
+    config = small_dpo(epochs=2, replay_weight=0.0, schedule="constant")
     with caplog.at_level("WARNING", logger="training.dpo"):
         card = train_adapter(
             service, load_personas()[PERSONA], pairs.training, pairs, config, start, run, out
@@ -375,12 +386,11 @@ def test_the_alarm_is_in_the_metrics_the_log_and_the_report(
     shutil.rmtree(out)
     records = run.metrics()
     rang = [record["step"] for record in records if "alarm" in record]
-    print([(round(r["chosen_gain"], 2), round(r["margin"], 3)) for r in records])
     assert rang and rang[0] >= 3
     began = records[rang[0] - 1]
     assert began["chosen_gain"] < 0 and began["margin"] > 0
     assert "the chosen responses became less likely" in began["alarm"]
     report = json.loads((run.path / "pairs.json").read_text())
     assert report["alarm_steps"] == card.metrics["alarm_steps"] == rang
-    assert report["alarm"] == began["alarm"]
+    assert report["alarm"] == card.metrics["alarm"] == began["alarm"]
     assert f"step {rang[0]}: the chosen responses" in caplog.text
