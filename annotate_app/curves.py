@@ -11,6 +11,7 @@ from typing import Any
 from annotate_app.frames import Frame, pd
 from db.settings import REPOSITORY, outputs_dir
 
+TRAINING, HELD_OUT_SERIES = "training", "held-out"
 COLUMNS = ["step", "quantity", "series", "value"]
 MOST_BYTES = 20_000_000
 """A larger file is read from its end."""
@@ -25,7 +26,16 @@ NAMES = {
     "reward_margin": "margin",
     "rewards_margin": "margin",
     "rewards_margins": "margin",
+    "nll": "nll",
+    "chosen_nll": "nll",
 }
+LINES = {
+    "chosen_reward": ("reward", "chosen"),
+    "rejected_reward": ("reward", "rejected"),
+    "kl": ("kl", "from the reference"),
+    "kl_base": ("kl", "from the base model"),
+}
+"""Names that are one of several lines of a quantity."""
 
 
 def run_folder(folder: str) -> Path:
@@ -46,8 +56,9 @@ def read_curves(folder: str) -> Frame:
         folder: as the ledger has it; may be empty.
 
     Returns:
-        Columns step (number), quantity (``loss``, ``accuracy``, ``margin``), series (``training``
-        or ``held-out``), value (finite). Lines that are no JSON object, or have no number to show,
+        Columns step (number), quantity (``loss``, ``accuracy``, ``margin``, ``nll``, ``reward``,
+        ``kl``), series (``training`` or ``held-out``; of reward and KL as ``LINES`` says), value
+        (finite). Lines that are no JSON object, or have no number to show,
         are passed over; a missing file gives an empty frame. Of a step told twice (a resumed run)
         the later line counts.
     """
@@ -71,12 +82,34 @@ def read_curves(folder: str) -> Frame:
     )
 
 
+def read_alarm(folder: str) -> tuple[list[int], str]:
+    """At which steps a run's alarm rang, and what it said last; no step where it never rang.
+
+    Args:
+        folder: as the ledger has it; may be empty.
+    """
+    steps: list[int] = []
+    said = ""
+    for line in _lines(run_folder(folder) / "metrics.jsonl" if folder else None):
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        step = _number(told.get("step")) if isinstance(told, dict) else None
+        if step is not None and isinstance(told.get("alarm"), str):
+            steps.append(int(step))
+            said = told["alarm"]
+    return sorted(set(steps)), said
+
+
 def _known(name: str) -> tuple[str, str] | None:
     plain = name.lower().replace("/", "_").replace("-", "_")
-    series = "training"
+    if plain in LINES:
+        return LINES[plain]
+    series = TRAINING
     for mark in HELD_OUT:
         if plain.startswith(mark):
-            plain, series = plain.removeprefix(mark), "held-out"
+            plain, series = plain.removeprefix(mark), HELD_OUT_SERIES
     plain = plain.removeprefix("train_").removeprefix("training_").removeprefix("dpo_")
     quantity = NAMES.get(plain)
     return None if quantity is None else (quantity, series)

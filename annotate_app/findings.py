@@ -100,8 +100,17 @@ def leader(
     )
 
 
-def course(label: str, values: Iterable[float], shares: bool = False) -> str:
-    """How a quantity went: ``Loss fell from 0.69 to 0.41 in 24 steps``."""
+def course(
+    label: str, values: Iterable[float], shares: bool = False, steps: int | None = None
+) -> str:
+    """How a quantity went: ``Loss fell from 0.69 to 0.41 in 24 steps``.
+
+    Args:
+        label: what the quantity is called.
+        values: in the order of their steps.
+        shares: whether they are shares of one.
+        steps: up to which step, where not every step has a value; None is one step a value.
+    """
     known = [value for value in values if isfinite(value)]
     if not known:
         return f"{label}: nothing measured yet"
@@ -110,11 +119,11 @@ def course(label: str, values: Iterable[float], shares: bool = False) -> str:
         return f"{label} stands at {say(known[0])}"
     head, tail = known[0], known[-1]
     span = max(known) - min(known)
-    steps = counted(len(known), "step")
+    length = counted(len(known) if steps is None else steps, "step")
     if abs(tail - head) <= 0.1 * span or say(head) == say(tail):
-        return f"{label} stayed near {say(tail)} over {steps}"
+        return f"{label} stayed near {say(tail)} over {length}"
     verb = "fell" if tail < head else "rose"
-    return f"{label} {verb} from {say(head)} to {say(tail)} in {steps}"
+    return f"{label} {verb} from {say(head)} to {say(tail)} in {length}"
 
 
 def over_rounds(persona: str, rows: Sequence[tuple[int, float, float, float]], against: str) -> str:

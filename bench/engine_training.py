@@ -85,7 +85,8 @@ def sdk_dpo() -> Iterator[Work]:
 
     from training.datums import EncodedPair
     from training.dpo_config import DPOConfig
-    from training.dpo_loss import loss_of
+    from training.dpo_loss import Told, loss_of
+    from training.reference import HeldTo
 
     pairs = [
         EncodedPair(c, r, 1.0, 1.0, (i,), str(i)) for i, (c, r) in enumerate(preference_rows())
@@ -95,18 +96,18 @@ def sdk_dpo() -> Iterator[Work]:
     config = DPOConfig(beta=DPO_BETA)
     with _engine() as (client, _):
         outputs = client.forward(data, "cross_entropy").result().loss_fn_outputs
-        sums = [
-            float(output["logprobs"].to_numpy()[len(side.prompt) - 1 :].sum())
+        known = {
+            side.sha256: float(output["logprobs"].to_numpy()[len(side.prompt) - 1 :].sum())
             for side, output in zip(sides, outputs, strict=True)
-        ]
-        reference = {p.key: (sums[2 * i], sums[2 * i + 1]) for i, p in enumerate(pairs)}
-        told: list[dict[str, float]] = []
+        }
+        data = HeldTo(known, {}).data(pairs)
+        told: list[Told] = []
 
         def work() -> dict[str, Any]:
             sent: list[Any] = []
             for _ in range(STEPS):
                 told.append({})
-                loss = loss_of(pairs, reference, config, told[-1])
+                loss = loss_of(pairs, data, config, told[-1])
                 sent.append(client.forward_backward_custom(data, loss))
                 sent.append(client.optim_step(tinker.AdamParams(learning_rate=1e-5)))
                 while len(sent) > 2:

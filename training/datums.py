@@ -4,6 +4,8 @@ Knows tokens, the shift by one, and what is too long. Does not know losses. Noth
 sequence that does not fit is refused and counted.
 """
 
+import functools
+import hashlib
 import json
 import math
 from collections import Counter
@@ -34,11 +36,21 @@ class TokenSequence:
         """Tokens in all."""
         return len(self.prompt) + len(self.completion)
 
-    def datum(self, weight: float = 1.0) -> "tinker.Datum":
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the token ids, and of where the completion begins."""
+        ids = np.asarray([len(self.prompt), *self.prompt, *self.completion], dtype="<i8")
+        return hashlib.sha256(ids.tobytes()).hexdigest()
+
+    def datum(
+        self, weight: float = 1.0, riding: Mapping[str, float] | None = None
+    ) -> "tinker.Datum":
         """The training datum: inputs all but the last token, targets all but the first.
 
         Args:
             weight: of each of the completion's tokens; the prompt's weigh 0.
+            riding: more numbers by name. A custom loss finds them in the Datum; the SDK sends the
+                service only what its own loss reads.
         """
         import tinker
 
@@ -52,13 +64,17 @@ class TokenSequence:
                     data=np.asarray(tokens[1:], dtype=np.int64), dtype="int64"
                 ),
                 "weights": tinker.TensorData(data=weights, dtype="float32"),
+                **{
+                    name: tinker.TensorData(data=[number], dtype="float32")
+                    for name, number in (riding or {}).items()
+                },
             },
         )
 
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A preference pair as tokens."""
+    """A preference pair as tokens; of a tie neither side is better."""
 
     chosen: TokenSequence
     rejected: TokenSequence
@@ -66,6 +82,7 @@ class EncodedPair:
     weight: float
     judgments: tuple[int, ...]
     key: str
+    tie: bool = False
 
     @property
     def tokens(self) -> int:
@@ -129,7 +146,15 @@ class Encoder:
             rejected = self.sequence(pair.messages, pair.rejected, pair.rejected_tokens)
             if chosen is not None and rejected is not None:
                 encoded.append(
-                    EncodedPair(chosen, rejected, pair.label, pair.weight, pair.judgments, pair.key)
+                    EncodedPair(
+                        chosen,
+                        rejected,
+                        pair.label,
+                        pair.weight,
+                        pair.judgments,
+                        pair.key,
+                        pair.tie,
+                    )
                 )
         return encoded
 
@@ -180,6 +205,11 @@ def spread(sequences: Sequence[TokenSequence], weight: float) -> "list[tinker.Da
     return [sequence.datum(weight / total) for sequence in sequences]
 
 
+def sides_of(pairs: Sequence[EncodedPair]) -> list[TokenSequence]:
+    """Both sequences of every pair in turns, chosen and rejected."""
+    return [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+
+
 def completion_logprobs(
     service: Service, client: "tinker.TrainingClient", sequences: Sequence[TokenSequence]
 ) -> list[float]:
@@ -191,7 +221,17 @@ def completion_logprobs(
     if not sequences:
         return []
     data = [sequence.datum() for sequence in sequences]
-    output = service.wait(client.forward(data, "cross_entropy"))
+    return summed(sequences, service.wait(client.forward(data, "cross_entropy")))
+
+
+def summed(
+    sequences: Sequence[TokenSequence], output: "tinker.ForwardBackwardOutput"
+) -> list[float]:
+    """What a forward pass says of each completion: its summed log-probability in nats.
+
+    Raises:
+        TooLittleData: a sum is not finite; the weights are broken.
+    """
     sums = []
     for sequence, record in zip(sequences, output.loss_fn_outputs, strict=True):
         logprobs = record["logprobs"].to_numpy().reshape(-1).astype(np.float64)

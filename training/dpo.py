@@ -1,22 +1,24 @@
 """Preference optimization through the Tinker SDK: a DPO step that is right, and that resumes.
 
 Knows the loop: what one step sends, when a state is saved, what is measured. Does not know the
-ledger, rounds or promotion. The reference is the adapter that the run starts from, pinned for good:
-its log-probabilities are computed once and kept in the run folder.
+ledger, rounds or promotion. The reference is the adapter that the run starts from, pinned for good
+(training/reference.py).
 """
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from training.datums import EncodedPair, TokenSequence, completion_logprobs, spread
+from training.alarm import Alarm
+from training.datums import EncodedPair, TokenSequence, spread
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
-from training.dpo_loss import loss_of
-from training.errors import RunLost
-from training.evaluation.pair_accuracy import PairAccuracy, implicit_accuracy
+from training.dpo_loss import Told, loss_of
+from training.measuring import HeldOut
+from training.reference import FILE as REFERENCE_FILE
+from training.reference import HeldTo, Reference, held_to
 from training.runs import RunFolder, digest
 from training.saving import clear_intent, save_checkpoint
 from training.schedules import batch_of, rate, stream_of
@@ -27,22 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str, float], None]
-LogProbs = dict[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The pinned start of a run.
-
-    Attributes:
-        id: adapter id.
-        sha256: of its weights.
-        path: tinker:// path to train from.
-    """
-
-    id: str
-    sha256: str
-    path: str
+AVERAGED = (
+    *("loss", "accuracy", "margin", "chosen_reward", "rejected_reward", "kl", "kl_token"),
+    *("kl_base", "kl_base_token", "chosen_nll", "grad_norm"),
+)
+"""Metrics of steps that the adapter's card has as a mean over the last quarter."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,9 @@ def train_dpo(
         TooLittleData: too few pairs for an honest run; says how many are wanted.
         RunLost: the folder belongs to another run.
     """
-    steps, batch = planned_steps(len(data.training), config), planned_batch(data.training, config)
+    ties = sum(pair.tie for pair in data.training)
+    steps = planned_steps(len(data.training), config, ties)
+    batch = planned_batch(data.training, config)
     checkpoint = run.begin(identity_of(service, data, config, reference))
     clear_intent(service, run)
     progress("reference", 0.0)
@@ -105,23 +98,25 @@ def train_dpo(
         run.restart()
         checkpoint = None
     fresh = None
-    if run.read("reference.json") is None or resumed is None:
+    if run.read(REFERENCE_FILE) is None or resumed is None:
         fresh = service.wait(service.client.create_training_client_from_state(reference.path))
-    held_to = _reference_logprobs(service, fresh, data, reference, run)
+    known = _reference_logprobs(service, fresh, data, config, reference, run)
     client = fresh if resumed is None else resumed
     assert client is not None
     first = 0 if checkpoint is None else checkpoint.step
+    heldout = HeldOut(data.heldout, known, config)
+    book = _Book(service, run, config)
     pending: deque[_Sent] = deque()
     for step in range(first, steps):
         progress("training", step / steps)
-        pending.append(_send(client, data, held_to, config, step, steps, batch))
+        pending.append(_send(client, data, known, heldout, config, step, steps, batch))
         saving = (step + 1) % config.save_every == 0 or step + 1 == steps
         while pending and (saving or len(pending) > 1):
-            run.log(pending.popleft().received(service))
+            book.enter(pending.popleft())
         if saving:
             checkpoint = save_checkpoint(service, client, run, step + 1, checkpoint)
     progress("measuring", 1.0)
-    return DPOResult(client, _final_metrics(service, client, data, held_to, config, run, steps))
+    return DPOResult(client, _final_metrics(service, client, data, heldout, run, steps))
 
 
 def identity_of(
@@ -141,26 +136,13 @@ def _reference_logprobs(
     service: Service,
     client: "tinker.TrainingClient | None",
     data: DPOData,
+    config: DPOConfig,
     reference: Reference,
     run: RunFolder,
-) -> LogProbs:
-    """The reference's log-probabilities of every pair, computed once in a run's life."""
-    stored = run.read("reference.json")
-    if stored is not None:
-        if stored.get("sha256") != reference.sha256:
-            raise RunLost(
-                f"{run.path}: its reference is another adapter; delete the folder to begin anew"
-            )
-        return {key: (float(c), float(r)) for key, (c, r) in stored["logprobs"].items()}
-    assert client is not None
+) -> HeldTo:
+    """What every pair is held to, computed once in a run's life."""
     pairs = [*data.training, *data.heldout]
-    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
-    sums = completion_logprobs(service, client, sides)
-    known = {
-        pair.key: (sums[2 * number], sums[2 * number + 1]) for number, pair in enumerate(pairs)
-    }
-    run.write("reference.json", {**asdict(reference), "logprobs": known})
-    return known
+    return held_to(service, client, pairs, reference, run, config.kl_to_base)
 
 
 @dataclass
@@ -171,7 +153,8 @@ class _Sent:
     preference: Any
     replay: Any
     stepped: Any
-    told: dict[str, float]
+    heldout: tuple[HeldOut, Any] | None
+    told: Told
     began: float
 
     def received(self, service: Service) -> dict[str, Any]:
@@ -181,16 +164,41 @@ class _Sent:
         if self.replay is not None:
             replay_loss = float(service.wait(self.replay).metrics["loss:sum"])
             replay_loss /= self.record["replay"]
-        service.wait(self.stepped)
-        record = {**self.record, **self.told, "replay_loss": replay_loss}
+        said = service.wait(self.stepped).metrics or {}
+        norm = next((said[name] for name in said if name.startswith("grad_norm")), None)
+        record = {**self.record, **self.told, "replay_loss": replay_loss, "grad_norm": norm}
         record["seconds"] = round(time.monotonic() - self.began, 3)
+        if self.heldout is not None:
+            measured, future = self.heldout
+            record |= measured.received(service, future)
         return record
+
+
+class _Book:
+    """Writes the steps of a run into its metrics, and looks at them for the alarm."""
+
+    def __init__(self, service: Service, run: RunFolder, config: DPOConfig):
+        self.service = service
+        self.run = run
+        self.alarm = Alarm(config.alarm, run.metrics())
+
+    def enter(self, sent: _Sent) -> None:
+        """Wait for a step and write it down."""
+        record = sent.received(self.service)
+        rang = self.alarm.ringing
+        said = self.alarm.look(record)
+        if said is not None:
+            record["alarm"] = said
+            if not rang:
+                log.warning("%s: step %d: %s", self.run.path.name, record["step"], said)
+        self.run.log(record)
 
 
 def _send(
     client: "tinker.TrainingClient",
     data: DPOData,
-    held_to: LogProbs,
+    known: HeldTo,
+    heldout: HeldOut,
     config: DPOConfig,
     step: int,
     steps: int,
@@ -200,12 +208,13 @@ def _send(
     import tinker
 
     pairs = batch_of(data.training, step, batch, config.seed)
-    told: dict[str, float] = {}
-    datums = [side.datum() for pair in pairs for side in (pair.chosen, pair.rejected)]
+    told: Told = {}
+    datums = known.data(pairs)
     learning_rate = rate(step, steps, config.learning_rate, config.schedule, config.warmup)
     tokens = sum(pair.tokens for pair in pairs)
+    loss = loss_of(pairs, datums, config, told)
     began = time.monotonic()
-    preference = client.forward_backward_custom(datums, loss_of(pairs, held_to, config, told))
+    preference = client.forward_backward_custom(datums, loss)
     replay = None
     if config.replay_weight > 0 and data.replay:
         rows = stream_of(data.replay, step, config.replay_rows, config.seed)
@@ -220,6 +229,10 @@ def _send(
             grad_clip_norm=config.clip,
         )
     )
+    measured = None
+    every = config.evaluate_every
+    if step + 1 == steps or (every and (step + 1) % every == 0):
+        measured = (heldout, heldout.sent(client))
     record = {
         "step": step + 1,
         "steps": steps,
@@ -228,51 +241,42 @@ def _send(
         "tokens": tokens,
         "replay": config.replay_weight,
     }
-    return _Sent(record, preference, replay, stepped, told, began)
-
-
-def heldout_accuracy(
-    service: Service,
-    client: "tinker.TrainingClient",
-    pairs: Sequence[EncodedPair],
-    held_to: Mapping[str, Any],
-) -> PairAccuracy:
-    """How often the trained policy's implicit reward agrees with held-out judgments."""
-    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
-    sums = completion_logprobs(service, client, sides)
-    margins = [
-        (sums[2 * number] - held_to[pair.key][0]) - (sums[2 * number + 1] - held_to[pair.key][1])
-        for number, pair in enumerate(pairs)
-    ]
-    return implicit_accuracy(margins)
+    return _Sent(record, preference, replay, stepped, measured, told, began)
 
 
 def _final_metrics(
     service: Service,
     client: "tinker.TrainingClient",
     data: DPOData,
-    held_to: LogProbs,
-    config: DPOConfig,
+    heldout: HeldOut,
     run: RunFolder,
     steps: int,
 ) -> dict[str, Any]:
+    """The run in numbers, for the adapter's card."""
     records = [record for record in run.metrics() if "loss" in record]
+    last = records[-1] if records and records[-1]["step"] == steps else {}
+    measured = {name: value for name, value in last.items() if name.startswith("heldout_")}
+    if not measured:  # its line was lost
+        measured = heldout.received(service, heldout.sent(client))
     tail = records[-max(1, len(records) // 4) :]
-    accuracy = heldout_accuracy(service, client, data.heldout, held_to)
-    metrics: dict[str, Any] = {
-        name: sum(record[name] for record in tail) / len(tail)
-        for name in ("loss", "accuracy", "margin", "chosen_reward", "kl", "kl_token")
-        if tail
-    }
+    metrics: dict[str, Any] = {}
+    for name in AVERAGED:
+        known = [record[name] for record in tail if record.get(name) is not None]
+        if known:
+            metrics[name] = sum(known) / len(known)
     metrics |= {
         "steps": steps,
         "pairs": len(data.training),
         "tokens": sum(record["tokens"] for record in records),
         "seconds": round(sum(record["seconds"] for record in records), 1),
-        "heldout_accuracy": accuracy.value,
-        "heldout_pairs": accuracy.pairs,
+        "heldout_pairs": sum(not pair.tie for pair in data.heldout),
+        "heldout_nll_start": heldout.at_start()["heldout_nll"],
+        **measured,
     }
-    if records and tail[-1]["chosen_reward"] < -1.0 and tail[-1]["margin"] > 0:
-        metrics["alarm"] = "the chosen responses became less likely while the margin grew"
-        log.warning("%s (chosen reward %.2f)", metrics["alarm"], tail[-1]["chosen_reward"])
+    if any(pair.tie for pair in data.training):
+        metrics["ties"] = sum(pair.tie for pair in data.training)
+    alarms = [record for record in records if record.get("alarm")]
+    if alarms:
+        metrics["alarm"] = alarms[0]["alarm"]
+        metrics["alarm_steps"] = [record["step"] for record in alarms]
     return metrics

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from training.configs import in_range, one_of
 from training.errors import ConfigRefused, TooLittleData
 from training.losses import LOSS_NAMES, required_option
-from training.pairs import PairOptions
+from training.pairs import DROP, RAO_KUPPER, TIES, PairOptions
 from training.schedules import SCHEDULES, even_batches
 
 
@@ -19,12 +19,15 @@ class DPOConfig:
     """A preference run. The defaults were found for the shipped base model.
 
     Attributes:
-        loss: one of training.losses.LOSS_NAMES (not the tie loss: ties are never pairs).
+        loss: one of training.losses.LOSS_NAMES (not the tie loss, which ``ties`` asks for).
         beta: strength of the hold to the reference.
         label_smoothing: robust's share of flipped labels; only with ``robust``.
         gamma: simpo's target margin; only with ``simpo``.
         alpha: rao_kupper's log tie parameter; only with ``rao_kupper_win``.
-        length_average: ipo on average instead of summed log-probabilities.
+        length_average: ipo on log-probabilities averaged over the completion instead of summed;
+            None is true for ipo and has no effect elsewhere.
+        ties: ``drop``, or ``rao_kupper``: pairs whose judgments together say tie are trained by
+            the tie loss, beside ``rao_kupper_win`` with the same alpha.
         learning_rate: peak, of AdamW.
         epochs: passes over the pairs.
         batch: pairs a step, at most.
@@ -54,6 +57,11 @@ class DPOConfig:
         heldout_share: share of prompts whose pairs are only measured with.
         seed: of every order.
         save_every: steps between saved states.
+        evaluate_every: steps between measurements on held-out pairs; 0 is only after the last.
+        kl_to_base: whether the base model's log-probabilities are computed too, once, so that the
+            curves show how far the policy is from it.
+        alarm: nats a completion by which the chosen ones may become less likely than under the
+            reference, while the margin grows, before the run says so.
     """
 
     loss: str = "sigmoid"
@@ -61,7 +69,8 @@ class DPOConfig:
     label_smoothing: float | None = None
     gamma: float | None = None
     alpha: float | None = None
-    length_average: bool = False
+    length_average: bool | None = None
+    ties: str = DROP
     learning_rate: float = 5e-4
     epochs: int = 2
     batch: int = 16
@@ -87,6 +96,9 @@ class DPOConfig:
     heldout_share: float = 0.1
     seed: int = 7
     save_every: int = 10
+    evaluate_every: int = 10
+    kl_to_base: bool = True
+    alarm: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range and options of other losses, by name."""
@@ -99,11 +111,19 @@ class DPOConfig:
                 raise ConfigRefused(f"{name} {verb} the loss {self.loss}")
         if self.length_average and self.loss != "ipo":
             raise ConfigRefused(f"length_average has no effect on the loss {self.loss}")
+        one_of(self, "ties", TIES)
+        if self.ties == RAO_KUPPER and self.loss != "rao_kupper_win":
+            raise ConfigRefused(
+                "ties: rao_kupper needs loss: rao_kupper_win, whose alpha both share; "
+                f"with the loss {self.loss} ties can only be dropped"
+            )
         in_range(self, "beta", 1e-6)
         in_range(self, "learning_rate", 1e-9, 1.0)
         for name in ("epochs", "batch", "minimum_pairs", "minimum_steps", "save_every"):
             in_range(self, name, 1)
         in_range(self, "replay_rows", 1)
+        in_range(self, "evaluate_every", 0)
+        in_range(self, "alarm", 0.0)
         one_of(self, "schedule", SCHEDULES)
         for name in ("warmup", "beta1", "beta2"):
             in_range(self, name, 0.0, 1.0)
@@ -117,7 +137,11 @@ class DPOConfig:
 
     def pair_options(self) -> PairOptions:
         """How judgments become pairs."""
-        return PairOptions(self.strong, self.smoothing, self.even, self.heldout_share)
+        return PairOptions(self.strong, self.smoothing, self.even, self.heldout_share, self.ties)
+
+    def averages(self) -> bool:
+        """Whether the loss is taken on averaged log-probabilities where it may be."""
+        return self.loss == "ipo" and self.length_average is not False
 
     def loss_options(self) -> dict[str, float]:
         """The named options of the loss."""
@@ -131,16 +155,23 @@ def planned_batch(pairs: Sized, config: DPOConfig) -> int:
     return max(1, min(config.batch, len(pairs) // steps_an_epoch))
 
 
-def planned_steps(pairs: int, config: DPOConfig) -> int:
+def planned_steps(pairs: int, config: DPOConfig, ties: int = 0) -> int:
     """Optimizer steps of a run on so many pairs.
 
+    Args:
+        pairs: all of them.
+        config: the run.
+        ties: how many of them are ties, which alone teach no preference.
+
     Raises:
-        TooLittleData: fewer than ``minimum_pairs``, or too few for ``minimum_steps``.
+        TooLittleData: fewer decided ones than ``minimum_pairs``, or too few for ``minimum_steps``.
     """
-    if pairs < config.minimum_pairs:
+    if pairs - ties < config.minimum_pairs:
+        beside = f" beside {ties} ties" if ties else ""
         raise TooLittleData(
-            f"only {pairs} usable pairs; at least {config.minimum_pairs} wanted: judge "
-            f"{config.minimum_pairs - pairs} more comparisons (ties and both-bad make no pair)"
+            f"only {pairs - ties} usable pairs{beside}; at least {config.minimum_pairs} wanted: "
+            f"judge {config.minimum_pairs - pairs + ties} more comparisons (ties and both-bad make "
+            "no pair)"
         )
     steps = config.epochs * even_batches(pairs, planned_batch(range(pairs), config))
     if steps < config.minimum_steps:

@@ -13,16 +13,18 @@ from db.settings import REPOSITORY
 from training.adapters import AdapterCard, card_of
 from training.candidates import Progress
 from training.datums import EncodedPair, Encoder, persona_rows
-from training.dpo import DPOData, Reference, identity_of, train_dpo
+from training.dpo import DPOData, identity_of, train_dpo
 from training.dpo_config import DPOConfig, planned_steps
 from training.errors import TooLittleData
 from training.exporting import export_adapter, made_already
 from training.pairs import PairSet, PreferencePair
 from training.personas import Persona
+from training.reference import Reference
 from training.runs import RunFolder
 from training.service import Service
 
 COUNTS = ("judgments", "trained_judgments", "heldout_judgments")
+ALARMS = ("alarm", "alarm_steps")
 REPLAY_ROWS = REPOSITORY / "data" / "persona_training.jsonl"
 
 
@@ -75,7 +77,7 @@ def train_adapter(
     )
     report = pairs_report(pairs, chosen, data, told or {}, dict(encoder.refused))
     try:
-        planned_steps(len(training), config)
+        planned_steps(len(training), config, sum(pair.tie for pair in training))
     except TooLittleData as error:
         raise TooLittleData(f"{error} ({pairs.in_words(report['dropped_judgments'])})") from None
     start = card_of(reference)
@@ -88,6 +90,9 @@ def train_adapter(
     run.begin(identity)
     run.write("pairs.json", report)
     result = train_dpo(service, data, config, held_to, run, progress)
+    alarms = {name: result.metrics[name] for name in ALARMS if name in result.metrics}
+    if alarms:
+        run.write("pairs.json", {**report, **alarms})
     progress("exporting", 1.0)
     card = export_adapter(
         service,
@@ -151,7 +156,13 @@ def pairs_report(
         "dropped_judgments": dropped,
         "refused_sequences": refused,
         "pairs": [
-            {"key": p.key, "label": p.label, "weight": p.weight, "judgments": p.judgments}
+            {
+                "key": p.key,
+                "label": p.label,
+                "weight": p.weight,
+                "judgments": p.judgments,
+                **({"tie": True} if p.tie else {}),
+            }
             for p in data.training
         ],
     }

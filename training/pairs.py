@@ -8,8 +8,13 @@ an import says otherwise),
 
     p = (Σ w·[judged better than the other] + a) / (Σ w + 2a),    a = ``smoothing``
 
-is the label of the text with the larger sum. Ties and both-bad verdicts never make or change a
-pair; they are counted, like everything else that is dropped, under their reason.
+is the label of the text with the larger sum. Ties and both-bad verdicts never change a label;
+they are counted, like everything else that is dropped, under their reason.
+
+``ties`` says what becomes of ties. ``drop``: nothing. ``rao_kupper``: where ties weigh more than
+the judgments for either text, that is what the judgments together say, and the pair is a tie, to be
+trained with the Rao-Kupper tie loss; the judgments for a text that it outweighs are dropped. Where
+ties do not outweigh both, they are dropped and the others decide as always.
 """
 
 import hashlib
@@ -20,6 +25,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from training.errors import ConfigRefused
+
+DROP, RAO_KUPPER = "drop", "rao_kupper"
+TIES = (DROP, RAO_KUPPER)
 
 
 class Row(Protocol):
@@ -55,12 +63,14 @@ class PairOptions:
             taken for certain.
         even: labels closer to one half than this are dropped.
         heldout_share: share of prompts whose pairs are never trained on, by hash of the prompt.
+        ties: ``drop``, or ``rao_kupper``: pairs whose judgments together say tie are tie pairs.
     """
 
     strong: float = 1.5
     smoothing: float = 0.0
     even: float = 0.05
     heldout_share: float = 0.1
+    ties: str = DROP
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense, by name."""
@@ -74,6 +84,8 @@ class PairOptions:
                 raise ConfigRefused(
                     f"{name} must lie between {low:g} and {high:g}, got {getattr(self, name)}"
                 )
+        if self.ties not in TIES:
+            raise ConfigRefused(f"ties must be one of {', '.join(TIES)}, got {self.ties!r}")
 
 
 @dataclass(frozen=True)
@@ -82,14 +94,15 @@ class PreferencePair:
 
     Attributes:
         messages: the conversation, turns of role and content, the last from the user.
-        chosen: text judged better.
-        rejected: text judged worse.
-        label: probability that ``chosen`` is better, above 0.5 and at most 1.
+        chosen: text judged better; of a tie the first in the order of texts.
+        rejected: text judged worse; of a tie the other.
+        label: probability that ``chosen`` is better, above 0.5 and at most 1; 0.5 of a tie.
         weight: how much it counts; the training pairs of a set have mean 1.
         judgments: ids of the judgments behind it, ascending.
         prompt: key of the prompt.
         chosen_tokens: token ids with which ``chosen`` was generated, or None where not known.
         rejected_tokens: those of ``rejected``.
+        tie: whether the judgments together say that neither is better.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -101,6 +114,7 @@ class PreferencePair:
     prompt: str
     chosen_tokens: tuple[int, ...] | None = None
     rejected_tokens: tuple[int, ...] | None = None
+    tie: bool = False
 
     @property
     def key(self) -> str:
@@ -166,63 +180,105 @@ def build_pairs(rows: Iterable[Row], options: PairOptions | None = None) -> Pair
     ordered = sorted(rows, key=lambda row: row.judgment_id)
     for row in ordered:
         one, other = row.text_a.strip(), row.text_b.strip()
-        if str(row.verdict) in ("tie", "both_bad"):
-            dropped[{"tie": "ties", "both_bad": "both bad"}[str(row.verdict)]] += 1
-        elif one == other:
-            dropped["identical texts"] += 1
-        elif not one or not other:
-            dropped["empty texts"] += 1
+        reason = _unusable(str(row.verdict), one, other, options)
+        if reason is not None:
+            dropped[reason] += 1
         else:
             key = (prompt_key(row.messages), min(one, other), max(one, other))
             groups.setdefault(key, []).append(row)
     training, heldout = [], []
     for (prompt, first, second), group in groups.items():
-        pair = _aggregated(prompt, first, second, group, options)
-        if pair is None:
-            dropped["evenly judged"] += len(group)
-        elif is_heldout(prompt, options.heldout_share):
-            heldout.append(pair)
-        else:
-            training.append(pair)
+        pair = _aggregated(prompt, first, second, group, options, dropped)
+        if pair is not None:
+            (heldout if is_heldout(prompt, options.heldout_share) else training).append(pair)
+    training.sort(key=lambda pair: pair.judgments[0])
+    heldout.sort(key=lambda pair: pair.judgments[0])
     used = sum(len(pair.judgments) for pair in (*training, *heldout))
     return PairSet(
         normalised(training),
         normalised(heldout),
         len(ordered),
         used,
-        dict(sorted(dropped.items())),
+        {reason: count for reason, count in sorted(dropped.items()) if count},
     )
 
 
+def _unusable(verdict: str, one: str, other: str, options: PairOptions) -> str | None:
+    """Why a judgment can make no pair whatever the others say, or None."""
+    if verdict == "both_bad":
+        return "both bad"
+    if verdict == "tie" and options.ties == DROP:
+        return "ties"
+    if one == other:
+        return "identical texts"
+    return None if one and other else "empty texts"
+
+
 def _aggregated(
-    prompt: str, first: str, second: str, group: Sequence[Row], options: PairOptions
+    prompt: str,
+    first: str,
+    second: str,
+    group: Sequence[Row],
+    options: PairOptions,
+    dropped: Counter[str],
 ) -> PreferencePair | None:
-    """The pair of all judgments on two texts, or None where they are about even."""
-    mass = {first: 0.0, second: 0.0}
-    tokens: dict[str, tuple[int, ...]] = {}
+    """The pair of all judgments on two texts; what it leaves out is counted in ``dropped``."""
+    mass = {first: 0.0, second: 0.0, _TIE: 0.0}
+    sides: dict[str, list[Row]] = {first: [], second: [], _TIE: []}
     for row in group:
-        better = row.text_a if str(row.verdict) == "a" else row.text_b
-        mass[better.strip()] += row.weight * (options.strong if row.strength == 2 else 1.0)
-        for text, ids in ((row.text_a, row.tokens_a), (row.text_b, row.tokens_b)):
-            if ids is not None:
-                tokens.setdefault(text.strip(), tuple(int(token) for token in ids))
+        said = _TIE if str(row.verdict) == "tie" else _better(row)
+        mass[said] += row.weight * (options.strong if row.strength == 2 else 1.0)
+        sides[said].append(row)
+    decided = [*sides[first], *sides[second]]
+    if mass[_TIE] > max(mass[first], mass[second]):
+        dropped["outweighed by ties"] += len(decided)
+        return _made(prompt, (first, second), 0.5, mass[_TIE], sides[_TIE], group, tie=True)
+    dropped["ties beside other judgments"] += len(sides[_TIE])
     total = mass[first] + mass[second]
     if total <= 0:
+        dropped["of no weight"] += len(decided)
         return None
     chosen, rejected = (first, second) if mass[first] >= mass[second] else (second, first)
     label = (mass[chosen] + options.smoothing) / (total + 2 * options.smoothing)
     if label - 0.5 <= options.even:
+        dropped["evenly judged"] += len(decided)
         return None
+    return _made(prompt, (chosen, rejected), label, total, decided, group)
+
+
+_TIE = ""
+"""Stands for neither text; no usable text is empty."""
+
+
+def _better(row: Row) -> str:
+    return (row.text_a if str(row.verdict) == "a" else row.text_b).strip()
+
+
+def _made(
+    prompt: str,
+    texts: tuple[str, str],
+    label: float,
+    weight: float,
+    behind: Sequence[Row],
+    group: Sequence[Row],
+    tie: bool = False,
+) -> PreferencePair:
+    """A pair of the judgments behind it, with the tokens that anyone of the group has."""
+    tokens: dict[str, tuple[int, ...]] = {}
+    for row in group:
+        for text, ids in ((row.text_a, row.tokens_a), (row.text_b, row.tokens_b)):
+            if ids is not None:
+                tokens.setdefault(text.strip(), tuple(int(token) for token in ids))
     return PreferencePair(
         tuple({"role": m["role"], "content": m["content"]} for m in group[0].messages),
-        chosen,
-        rejected,
+        *texts,
         label,
-        total,
-        tuple(row.judgment_id for row in group),
+        weight,
+        tuple(sorted(row.judgment_id for row in behind)),
         prompt,
-        tokens.get(chosen),
-        tokens.get(rejected),
+        tokens.get(texts[0]),
+        tokens.get(texts[1]),
+        tie,
     )
 
 

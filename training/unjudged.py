@@ -61,7 +61,7 @@ def _labeled(
 ) -> tuple[list[PreferencePair], dict[str, Any]]:
     if wanted < 1:
         return [], {"why": "none wanted"}
-    taste = fit_taste(judged)
+    taste = fit_taste([pair for pair in judged if not pair.tie])
     if taste is None:
         return [], {"why": "too few judged prompts to learn what is liked"}
     said = about(taste)

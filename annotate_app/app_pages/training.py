@@ -29,6 +29,18 @@ QUANTITIES = {
     "accuracy": ("Accuracy", True, 0.5),
     "margin": ("Reward margin", False, 0.0),
 }
+MORE = {
+    "reward": ("Reward", False, 0.0),
+    "nll": ("Nats a token", False, None),
+    "kl": ("Nats a response", False, 0.0),
+}
+TOLD = {
+    "reward": "Chosen reward",
+    "nll": "NLL of what was chosen",
+    "kl": "Distance from the reference",
+}
+"""What the finding of a figure calls its quantity, where the axis says more or less."""
+HELD_OUT = {"nll": "Held-out NLL"}
 
 require("admin")
 WANTED = work_queries.minimum_pairs()
@@ -114,7 +126,11 @@ def cancel(job_id: int) -> None:
 
 
 def curve_figures(job) -> None:
-    """Loss, accuracy and margins of a job's run."""
+    """The curves of a job's run, and its alarm where it rang."""
+    steps, said = curves.read_alarm(job.folder)
+    if steps:
+        where = f"At step {steps[0]}" if len(steps) == 1 else f"At steps {steps[0]} to {steps[-1]}"
+        st.warning(f"{where} {panels.say(said)}.", icon=":material/warning:")
     table = curves.read_curves(job.folder)
     if table.empty:
         panels.quiet("No curve yet: the first step has not been written.")
@@ -122,19 +138,30 @@ def curve_figures(job) -> None:
     if table["step"].nunique() < 2:
         panels.quiet("The first step is done; its curves begin with the second.")
         return
-    shown = [quantity for quantity in QUANTITIES if (table["quantity"] == quantity).any()]
+    row_of_figures(job, table, QUANTITIES)
+    if table["quantity"].isin(list(MORE)).any():
+        with st.expander("Rewards, likelihood and distance", expanded=bool(steps)):
+            row_of_figures(job, table, MORE)
+
+
+def row_of_figures(job, table, quantities) -> None:
+    """One figure a quantity that the run has, side by side."""
+    shown = [quantity for quantity in quantities if (table["quantity"] == quantity).any()]
     for column, quantity in zip(st.columns(max(1, len(shown)), gap="medium"), shown, strict=False):
-        label, shares, reference = QUANTITIES[quantity]
+        label, shares, reference = quantities[quantity]
         part = table[table["quantity"] == quantity]
-        told = part[part["series"] == "held-out"]
-        said = f"Held-out {label.lower()}" if len(told) > 1 else label
-        told = told if len(told) > 1 else part[part["series"] == "training"]
+        name = TOLD.get(quantity, label)
+        held = part[part["series"] == curves.HELD_OUT_SERIES]
+        first = part[part["series"].isin([curves.TRAINING, "chosen", "from the reference"])]
+        told, said = first, name
+        if len(held) > 1:
+            told, said = held, HELD_OUT.get(quantity, f"Held-out {label.lower()}")
         with column:
             panels.figure(
                 panels.drawn(
                     charts.curve,
                     part,
-                    title=findings.course(said, told["value"], shares),
+                    title=findings.course(said, told["value"], shares, int(told["step"].max())),
                     value=label,
                     shares=shares,
                     reference=reference,

@@ -50,3 +50,27 @@ def test_a_stored_folder_is_found_under_the_outputs(tmp_path, monkeypatch):
     write_metrics(tmp_path / "runs" / "7" / "metrics.jsonl", 3)
     assert not curves.read_curves("outputs/runs/7").empty
     assert not curves.read_curves("runs/7").empty
+
+
+def test_rewards_likelihood_and_distance_are_lines_of_their_own(tmp_path):
+    row = {"step": 1, "chosen_reward": 0.1, "rejected_reward": -0.2, "chosen_nll": 1.5, "kl": 0.3}
+    more = {"kl_base": 2.0, "heldout_nll": 1.7, "kl_token": 0.01, "heldout_kl": 9.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({**row, **more}))
+    table = curves.read_curves(str(tmp_path))
+    found = {(row.quantity, row.series): row.value for row in table.itertuples()}
+    assert found == {
+        ("kl", "from the base model"): 2.0,
+        ("kl", "from the reference"): 0.3,
+        ("nll", "held-out"): 1.7,
+        ("nll", "training"): 1.5,
+        ("reward", "chosen"): 0.1,
+        ("reward", "rejected"): -0.2,
+    }
+
+
+def test_an_alarm_is_told_with_its_steps(tmp_path):
+    assert curves.read_alarm("") == ([], "")
+    lines = [{"step": 1}, {"step": 3, "alarm": "a"}, {"step": 4, "alarm": "b"}, {"alarm": "c"}]
+    text = "\n".join(map(json.dumps, lines)) + '\n{"step": 5, "al\n[1]\n{"step": 6, "alarm": 7}'
+    (tmp_path / "metrics.jsonl").write_text(text)
+    assert curves.read_alarm(str(tmp_path)) == ([3, 4], "b")

@@ -259,6 +259,37 @@ def test_a_running_job_shows_stage_progress_and_curves(ledger, tmp_path):
     said = words(page)
     assert finding(page) == "Technical Advisor is being retrained: 45 % done"
     assert "Loss fell from" in said.replace("\\", "")
+    assert not page.warning and not page.expander
+
+
+def test_a_run_whose_alarm_rang_says_so_above_its_curves(ledger, tmp_path):
+    import json
+
+    from db.models import JobState, Snapshot
+
+    with ledger.begin() as session:
+        seeding.seed_world(session, tmp_path, judged=8, blind=12)
+        shot = session.query(Snapshot).first()
+        told = ("technical_advisor", 9, shot, "technical_advisor-sft-v1", seeding.utcnow())
+        seeding.add_run(session, tmp_path, *told, JobState.RUNNING)
+    file = tmp_path / "runs" / "technical_advisor-9" / "metrics.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        step = row["step"]
+        row |= {"chosen_reward": -0.1 * step, "rejected_reward": -0.2 * step, "kl": 0.3 * step}
+        row |= {"kl_base": 3 + 0.3 * step, "chosen_nll": 1.2 + 0.02 * step}
+        if step in (7, 8):
+            row["alarm"] = "the chosen <b>responses</b> became less likely"
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    page = show("training")
+    assert not page.exception
+    (warning,) = page.warning
+    assert warning.value.startswith("At steps 7 to 8 the chosen ")
+    assert "<b>" not in warning.value
+    said = words(page).replace("\\", "")
+    assert "Chosen reward fell from -0.10 to -1.10 in 11 steps" in said
+    assert "NLL of what was chosen rose from" in said
+    assert "Distance from the reference rose from 0.30 to 3.30" in said
 
 
 def test_a_job_that_writes_pairs_is_not_called_a_retraining(ledger):

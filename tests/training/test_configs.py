@@ -53,6 +53,10 @@ def test_every_field_is_read_by_the_code(kind, name):
         ("gamma: 1.0", "gamma has no effect on the loss sigmoid"),
         ("length_average: true", "length_average has no effect"),
         ("heldout_share: 2.0", "heldout_share"),
+        ("ties: half", "ties must be one of drop, rao_kupper"),
+        ("ties: rao_kupper", "ties: rao_kupper needs loss: rao_kupper_win"),
+        ("evaluate_every: -1", "evaluate_every must be 0 or more"),
+        ("alarm: -1", "alarm must be 0 or more"),
     ],
 )
 def test_mistakes_name_file_and_field(tmp_path, text, message):
@@ -88,3 +92,19 @@ def test_too_few_pairs_are_refused_with_the_number_wanted():
 )
 def test_a_loss_takes_its_option_from_the_configuration(loss, option):
     assert DPOConfig(loss=loss, **{option: 0.25}).loss_options() == {option: 0.25}
+
+
+def test_ipo_averages_unless_it_is_told_to_sum():
+    assert DPOConfig(loss="ipo").averages()
+    assert not DPOConfig(loss="ipo", length_average=False).averages()
+    assert not DPOConfig(loss="hinge", length_average=False).averages(), "as older runs stored it"
+
+
+def test_ties_do_not_count_as_usable_pairs():
+    config = DPOConfig(loss="rao_kupper_win", alpha=1.0, ties="rao_kupper")
+    assert config.pair_options().ties == "rao_kupper"
+    assert planned_steps(30, config, ties=10) == planned_steps(30, config)
+    with pytest.raises(
+        TooLittleData, match=r"only 15 usable pairs beside 15 ties; .* judge 5 more"
+    ):
+        planned_steps(30, config, ties=15)

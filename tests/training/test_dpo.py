@@ -9,11 +9,12 @@ from workbench import PERSONA, STARTER, small_dpo
 
 from training.adapters import find_adapter, read_card
 from training.datums import Encoder
-from training.dpo import DPOData, Reference, train_dpo
+from training.dpo import DPOData, train_dpo
 from training.dpo_run import train_adapter
 from training.errors import AdapterDamaged, RunLost, TooLittleData
 from training.pairs import PairSet, PreferencePair, prompt_key
 from training.personas import load_personas
+from training.reference import Reference
 from training.runs import RunFolder
 
 
@@ -75,8 +76,21 @@ def test_the_first_step_starts_at_log_two_and_the_margin_grows(service, encoder,
     assert records[-1]["margin"] > 0 and records[-1]["accuracy"] == 1.0
     assert len(records) == result.metrics["steps"] == 12
     assert result.metrics["heldout_accuracy"] > 0.5 and result.metrics["heldout_pairs"] == 4
-    for name in ("learning_rate", "tokens", "seconds", "chosen_reward", "replay_loss"):
+    for name in (
+        *("learning_rate", "tokens", "seconds", "chosen_reward", "rejected_reward", "replay_loss"),
+        *("kl", "kl_base", "chosen_tokens", "rejected_tokens", "chosen_nll", "even"),
+    ):
         assert all(name in record for record in records)
+    assert all(record["grad_norm"] > 0 for record in records)
+    assert records[0]["even"] == records[0]["pairs"] == 4
+    assert records[0]["kl_base"] != pytest.approx(records[0]["kl"], abs=0.1)
+    measured = [record["step"] for record in records if "heldout_accuracy" in record]
+    assert measured == [2, 4, 6, 8, 10, 12]
+    last = records[-1]
+    for name in ("accuracy", "nll", "loss", "margin"):
+        assert result.metrics[f"heldout_{name}"] == last[f"heldout_{name}"]
+    assert last["heldout_loss"] < records[1]["heldout_loss"] < math.log(2)
+    assert result.metrics["heldout_nll_start"] > 0
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
@@ -266,3 +280,117 @@ def test_a_refused_run_leaves_no_folder_and_says_what_did_not_fit(service, tmp_p
             tmp_path / "made",
         )  # fmt: skip
     assert not run.path.exists()
+
+
+def test_measuring_and_kept_logprobs_change_nothing_that_is_trained(
+    service, encoder, tmp_path, monkeypatch
+):
+    from training import reference as room
+    from training.logprob_cache import LogProbCache
+
+    asked: list[int] = []
+    real = room.completion_logprobs
+
+    def counted(service, client, sequences):
+        asked.append(len(sequences))
+        return real(service, client, sequences)
+
+    monkeypatch.setattr(room, "completion_logprobs", counted)
+    data = data_of(encoder)
+    folder = tmp_path / "outputs"
+    monkeypatch.setattr("training.logprob_cache.outputs_dir", lambda: folder)
+
+    def trained(name, **change):
+        run = RunFolder(tmp_path / name)
+        result = train_dpo(service, data, small_dpo(epochs=2, **change), reference(), run)
+        return weights_of(service, result.client), run.metrics()
+
+    first, records = trained("first")
+    assert asked == [32, 32], "reference and base, each completion once"
+    kept = sorted(path.name for path in (folder / "logprobs").iterdir())
+    assert len(kept) == 2
+    quiet, fewer = trained("quiet", evaluate_every=0, kl_to_base=False)
+    assert asked == [32, 32], "all of it was known"
+    assert quiet == first
+    assert "kl_base" not in fewer[0] and "heldout_accuracy" not in fewer[1]
+    assert fewer[-1]["heldout_accuracy"] == records[-1]["heldout_accuracy"]
+    weights = room._weights(service, reference().sha256)
+    (folder / "logprobs" / f"{weights}.json").write_text("torn")
+    damaged, _ = trained("damaged")
+    assert asked == [32, 32, 32], "what cannot be believed is computed again"
+    assert damaged == first
+    assert len(LogProbCache(weights).known) == 32
+
+
+def test_ties_train_beside_decided_pairs_and_are_measured_apart(service, encoder, tmp_path):
+    from dataclasses import replace
+
+    every = [pair(n) for n in range(12)]
+    ties = [replace(pair(n), tie=True, label=0.5) for n in range(20, 26)]
+    heldout = [*(pair(n) for n in range(100, 103)), replace(pair(103), tie=True, label=0.5)]
+    data = DPOData(
+        tuple(encoder.pairs([*every, *ties])), tuple(encoder.pairs(heldout)), ()
+    )  # fmt: skip
+    config = small_dpo(
+        loss="rao_kupper_win", ties="rao_kupper", alpha=math.log(3), epochs=3, replay_weight=0.0
+    )
+    run = RunFolder(tmp_path / "ties")
+    result = train_dpo(service, data, config, reference(), run)
+    records = run.metrics()
+    assert sum(record["ties"] for record in records) == 3 * 6
+    first = records[0]
+    decided = first["pairs"] - first["ties"]
+    # An equal pair costs −log ¼ if decided and −log ½ if a tie.
+    wanted = (decided * math.log(4) + first["ties"] * math.log(2)) / first["pairs"]
+    assert first["loss"] == pytest.approx(wanted, abs=1e-3) and first["accuracy"] == 0.5
+    assert records[-1]["margin"] > 0
+    assert result.metrics["ties"] == 6 and result.metrics["heldout_pairs"] == 3
+    only = DPOData(tuple(encoder.pairs(ties * 2)), (), ())
+    with pytest.raises(TooLittleData, match="only 0 usable pairs beside 12 ties; at least 8"):
+        train_dpo(service, only, config, reference(), RunFolder(tmp_path / "only"))
+
+
+def both_fall(pairs, data, config, told):
+    """Tells what the real loss tells, but makes both sides unlikely, the rejected one most."""
+    from training.dpo_loss import loss_of
+
+    real = loss_of(pairs, data, config, told)
+
+    def loss(data, logprobs):
+        real(data, logprobs)
+        sums = [
+            (lp * d.loss_fn_inputs["weights"].to_torch()).sum()
+            for d, lp in zip(data, logprobs, strict=True)
+        ]
+        return 0.01 * sum(sums[0::2]) + 0.05 * sum(sums[1::2]), {}
+
+    return loss
+
+
+def test_the_alarm_is_in_the_metrics_the_log_and_the_report(
+    service, workshop, tmp_path, ledger, monkeypatch, caplog
+):
+    from db import adapters
+
+    with ledger.begin() as session:
+        start = adapters.adapter(session, STARTER)
+    monkeypatch.setattr("training.dpo.loss_of", both_fall)
+    pairs = PairSet(tuple(pair(n) for n in range(12)), (), 12, 12, {})
+    out = workshop.outputs / "lora" / PERSONA / "alarmed"
+    run = RunFolder(tmp_path / "run")
+    config = small_dpo(epochs=2, replay_weight=0.0, schedule="constant")
+    with caplog.at_level("WARNING", logger="training.dpo"):
+        card = train_adapter(
+            service, load_personas()[PERSONA], pairs.training, pairs, config, start, run, out
+        )
+    shutil.rmtree(out)
+    records = run.metrics()
+    rang = [record["step"] for record in records if "alarm" in record]
+    assert rang and rang[0] >= 3
+    began = records[rang[0] - 1]
+    assert began["chosen_gain"] < 0 and began["margin"] > 0
+    assert "the chosen responses became less likely" in began["alarm"]
+    report = json.loads((run.path / "pairs.json").read_text())
+    assert report["alarm_steps"] == card.metrics["alarm_steps"] == rang
+    assert report["alarm"] == card.metrics["alarm"] == began["alarm"]
+    assert f"step {rang[0]}: the chosen responses" in caplog.text

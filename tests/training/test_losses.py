@@ -1,12 +1,21 @@
 """Losses against closed forms, worked digits, finite differences and autograd."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from training.errors import LossRefused
-from training.losses import LOSS_NAMES, needs_lengths, preference_loss, required_option
+from training.losses import (
+    LOSS_NAMES,
+    kto_loss,
+    needs_lengths,
+    nll_loss,
+    preference_loss,
+    required_option,
+)
 
 OPTION = {"label_smoothing": 0.1, "gamma": 0.5, "alpha": math.log(3)}
 
@@ -218,10 +227,14 @@ def test_extreme_margins_stay_finite():
     ("name", "change", "message"),
     [
         ("dpo", {}, "no loss named 'dpo'"),
-        ("robust", {}, "needs label_smoothing"),
         ("robust", {"label_smoothing": 0.5}, "0 to below 0.5"),
         ("simpo", {"gamma": 1.0}, "needs length_chosen"),
-        ("simpo", {"length_chosen": torch.ones(1), "length_rejected": torch.ones(1)}, "gamma"),
+        ("orpo", {"length_chosen": torch.ones(1)}, "needs length_rejected"),
+        ("hinge", {"length_chosen": torch.zeros(1), "length_rejected": 2}, "length_chosen must be"),
+        ("hinge", {"length_rejected": torch.ones(1)}, "needs length_chosen"),
+        ("hinge", {"margin": 1.0}, "no option 'margin'; it takes length_chosen"),
+        ("robust", {"gamma": 0.5}, "no option 'gamma'; it takes label_smoothing"),
+        ("sigmoid", {"label_smoothing": 0.1}, "conservative DPO is label = 1 − label_smoothing"),
         ("rao_kupper_tie", {"alpha": 0.0}, "above 0"),
         ("sigmoid", {"label_smoothing": 0.1}, "no option 'label_smoothing'"),
         ("sigmoid", {"beta": 0.0}, "beta must be above 0"),
@@ -253,3 +266,171 @@ def test_bad_tensors_are_refused():
         preference_loss("sigmoid", whole, whole, whole, whole, beta=0.1, label=0.5)
     with pytest.raises(LossRefused, match="needs ref_chosen"):
         preference_loss("sigmoid", one, one, None, None, beta=0.1)
+
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "trl_losses.json").read_text())
+
+
+@pytest.mark.parametrize("case", GOLDEN["losses"])
+def test_losses_and_rewards_equal_what_trl_computes(case):
+    told = GOLDEN["losses"][case]
+    four = ("policy_chosen", "policy_rejected", "ref_chosen", "ref_rejected")
+    losses, rewards, _ = preference_loss(
+        told["name"],
+        *(double(*GOLDEN[field]) for field in four),
+        beta=told["beta"],
+        length_chosen=torch.tensor(GOLDEN["length_chosen"]),
+        length_rejected=torch.tensor(GOLDEN["length_rejected"]),
+        **told["options"],
+    )
+    assert losses.tolist() == pytest.approx(told["values"], rel=1e-6)
+    if "chosen_rewards" in told:
+        assert rewards.tolist() == pytest.approx(told["chosen_rewards"], rel=1e-6)
+
+
+def test_an_option_left_out_has_its_published_default():
+    args = (double(-10.0, -4.0), double(-12.0, -9.0), double(-11.0, -5.0), double(-11.0, -7.0))
+    plain, _, _ = preference_loss("sigmoid", *args, beta=0.3)
+    robust, _, _ = preference_loss("robust", *args, beta=0.3)
+    assert torch.equal(robust, plain), "no flipped labels is DPO"
+    long = {"length_chosen": 4, "length_rejected": [5, 6]}
+    simpo, _, _ = preference_loss("simpo", *args, beta=2.0, **long)
+    assert torch.equal(simpo, preference_loss("simpo", *args, beta=2.0, gamma=0.5, **long)[0])
+    same = double(-7.0)
+    tie, _, _ = preference_loss("rao_kupper_tie", same, same, same, same, beta=0.1)
+    win, _, _ = preference_loss("rao_kupper_win", same, same, same, same, beta=0.1, alpha=None)
+    assert math.exp(-tie.item()) == pytest.approx(1 / 2), "equals tie half of the time"
+    assert math.exp(-win.item()) == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_every_loss_takes_lengths_and_only_those_that_average_read_them(name):
+    args = (double(-10.0), double(-12.0), double(-11.0), double(-11.5))
+    own = {key: value for key, value in options(name, 1).items() if "length" not in key}
+    found = [
+        preference_loss(name, *args, beta=0.4, **own, length_chosen=one, length_rejected=other)[0]
+        for one, other in ((4, 5), (9, 2))
+    ]
+    assert (found[0] != found[1]).item() == (name in ("ipo", "simpo", "orpo"))
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_soft_labels_and_weights_of_a_batch_are_those_of_each_pair(name):
+    generator = torch.Generator().manual_seed(5)
+    four = [-3 - 9 * torch.rand(4, generator=generator, dtype=torch.float64) for _ in range(4)]
+    labels, weights = double(1.0, 0.5, 0.7, 0.0), double(1.0, 2.0, 0.0, 0.3)
+    given = options(name, 4)
+    together, good, bad = preference_loss(
+        name, *four, beta=0.3, label=labels, weight=weights, **given
+    )
+    for i in range(4):
+        own = {k: v[i : i + 1] if isinstance(v, torch.Tensor) else v for k, v in given.items()}
+        alone, one, other = preference_loss(
+            name,
+            *(each[i : i + 1] for each in four),
+            beta=0.3,
+            label=float(labels[i]),
+            weight=float(weights[i]),
+            **own,
+        )
+        assert together[i].item() == pytest.approx(alone.item(), rel=1e-12)
+        assert (good[i].item(), bad[i].item()) == (one.item(), other.item())
+        assert not one.requires_grad
+
+
+@pytest.mark.parametrize("name", [name for name in LOSS_NAMES if name != "orpo"])
+def test_an_even_label_costs_the_mean_of_both_directions(name):
+    four = (double(-10.0), double(-12.0), double(-11.0), double(-13.5))
+    given = options(name, 1)
+    ways = [
+        preference_loss(name, *four, beta=0.4, label=label, **given)[0].item()
+        for label in (0.5, 1.0, 0.0)
+    ]
+    assert ways[0] == pytest.approx((ways[1] + ways[2]) / 2)
+
+
+def test_doubt_about_a_label_never_makes_orpos_worse_completion_more_likely():
+    long = {"length_chosen": torch.tensor([4, 6]), "length_rejected": torch.tensor([5, 5])}
+    chosen = double(-6.0, -9.0).requires_grad_(True)
+    rejected = double(-7.5, -7.5).requires_grad_(True)
+    losses, _, _ = preference_loss(
+        "orpo", chosen, rejected, None, None, beta=0.1, label=0.8, **long
+    )
+    by_hand = []
+    for c, r in ((-6.0 / 4, -7.5 / 5), (-9.0 / 6, -7.5 / 5)):
+        log_odds = (c - math.log1p(-math.exp(c))) - (r - math.log1p(-math.exp(r)))
+        by_hand.append(-c - 0.1 * (0.8 * log_sigmoid(log_odds) + 0.2 * log_sigmoid(-log_odds)))
+    assert losses.tolist() == pytest.approx(by_hand)
+    losses.sum().backward()
+    assert (chosen.grad < 0).all() and (rejected.grad > 0).all()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("label", [1.0, 0.5, 0.2])
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_extreme_margins_leave_losses_and_gradients_finite(name, label, dtype):
+    chosen = torch.tensor([-1e4, -1e-6, -0.5, 0.0, -1e4], dtype=dtype).requires_grad_(True)
+    rejected = torch.tensor([-1e-6, -1e4, -0.5, 0.0, -1e4], dtype=dtype).requires_grad_(True)
+    ref = torch.full((5,), -1.0, dtype=dtype)
+    losses, good, bad = preference_loss(
+        name, chosen, rejected, ref, ref, beta=1.0, label=label, **options(name, 5)
+    )
+    losses.sum().backward()
+    for each in (losses, good, bad, chosen.grad, rejected.grad):
+        assert each is not None and torch.isfinite(each).all()
+
+
+def test_half_precision_is_computed_in_32_bits():
+    four = [
+        torch.tensor([value], dtype=torch.bfloat16) for value in (-300.0, -310.0, -302.0, -304.0)
+    ]
+    losses, _, _ = preference_loss("ipo", *four, beta=0.1)
+    assert losses.dtype is torch.float32 and losses.item() == pytest.approx(9.0)
+
+
+def test_kto_by_hand_with_a_kl_from_mismatched_pairs():
+    # r = 1 and −2; mismatched π − ρ = 3 and −2, so z₀ = 0.5
+    args = (double(-10.0, -14.0), double(-11.0, -12.0), double(-20.0, -30.0), double(-23.0, -28.0))
+    losses, rewards, kl = kto_loss(*args, beta=0.1, label=double(1.0, 0.0), undesirable=1.2)
+    assert kl.item() == pytest.approx(0.5)
+    assert rewards.tolist() == pytest.approx([0.1, -0.2])
+    up = 1 - 1 / (1 + math.exp(-0.1 * (1.0 - 0.5)))
+    down = 1.2 * (1 - 1 / (1 + math.exp(-0.1 * (0.5 + 2.0))))
+    assert losses.tolist() == pytest.approx([up, down])
+    assert losses.tolist() == pytest.approx([0.487502604, 0.525388199], abs=1e-8)
+    soft, _, _ = kto_loss(*args, beta=0.1, label=0.25, weight=double(2.0, 0.0))
+    fall = 1 - 1 / (1 + math.exp(-0.1 * (0.5 - 1.0)))
+    assert soft.tolist() == pytest.approx([2 * (0.25 * up + 0.75 * fall), 0.0])
+
+
+def test_the_kl_of_kto_is_clamped_and_carries_no_gradient():
+    policy = double(-10.0, -9.0).requires_grad_(True)
+    apart = double(-20.0, -19.0).requires_grad_(True)
+    ref = double(-11.0, -11.0)
+    losses, _, kl = kto_loss(policy, ref, apart, double(-10.0, -10.0), beta=0.2)
+    assert kl.item() == 0.0, "a mean below zero counts as zero"
+    losses.sum().backward()
+    assert apart.grad is None and policy.grad is not None and (policy.grad < 0).all()
+    assert torch.autograd.gradcheck(
+        lambda p: kto_loss(p, ref, ref, ref - 1, beta=0.2, label=double(1.0, 0.3))[0], [policy]
+    )
+    far = double(1e4, -1e4).requires_grad_(True)
+    extreme, _, _ = kto_loss(far, double(0.0, 0.0), ref, ref, beta=1.0, label=double(0.0, 1.0))
+    extreme.sum().backward()
+    assert extreme.tolist() == pytest.approx([1.0, 1.0]) and torch.isfinite(far.grad).all()  # type: ignore[arg-type]
+    with pytest.raises(LossRefused, match="policy_mismatched is empty"):
+        kto_loss(policy, ref, double(), double(), beta=0.2)
+    with pytest.raises(LossRefused, match="undesirable must be above 0"):
+        kto_loss(policy, ref, ref, ref, beta=0.2, undesirable=0.0)
+
+
+def test_nll_is_the_weighted_mean_a_token():
+    chosen = double(-6.0, -20.0).requires_grad_(True)
+    assert nll_loss(chosen, torch.tensor([3, 5])).item() == pytest.approx(26 / 8)
+    weighted = nll_loss(chosen, torch.tensor([3, 5]), weight=double(2.0, 0.5))
+    assert weighted.item() == pytest.approx((12 + 10) / (6 + 2.5))
+    weighted.backward()
+    assert chosen.grad.tolist() == pytest.approx([-2 / 8.5, -0.5 / 8.5])  # type: ignore[union-attr]
+    assert nll_loss(chosen, 4, weight=0.0).item() == 0.0
+    with pytest.raises(LossRefused, match="length_chosen must be token counts"):
+        nll_loss(chosen, 0)

@@ -157,3 +157,77 @@ def test_every_judgment_is_used_or_counted_and_order_never_matters(raw, seed, sm
         assert pair.chosen != pair.rejected
         assert all(rows[j].verdict in "ab" for j in pair.judgments)
         assert pair.prompt == prompt_key(pair.messages)
+
+
+WITH_TIES = PairOptions(heldout_share=0.0, ties="rao_kupper")
+
+
+def test_judgments_that_together_say_tie_are_a_tie_pair_where_the_run_wants_ties():
+    rows = [
+        Judged(1, "tie", None),
+        Judged(2, "tie", None),
+        Judged(3, "a"),
+        Judged(4, "b", prompt="p"),
+    ]
+    pairs = build_pairs(rows, WITH_TIES)
+    tie, won = pairs.training
+    assert (tie.tie, tie.label, tie.judgments) == (True, 0.5, (1, 2))
+    assert (tie.chosen, tie.rejected) == ("one", "two") and tie.weight == pytest.approx(4 / 3)
+    assert not won.tie and won.judgments == (4,)
+    assert pairs.dropped == {"outweighed by ties": 1}
+
+
+def test_ties_that_do_not_outweigh_both_texts_leave_the_label_to_the_others():
+    rows = [Judged(1, "tie", None), Judged(2, "a"), Judged(3, "tie", None), Judged(4, "a", 2)]
+    (pair,) = build_pairs(rows, WITH_TIES).training
+    assert (pair.tie, pair.label, pair.judgments) == (False, 1.0, (2, 4))
+    pairs = build_pairs([Judged(1, "tie", None), Judged(2, "a"), Judged(3, "b")], WITH_TIES)
+    assert pairs.training == ()
+    assert pairs.dropped == {"evenly judged": 2, "ties beside other judgments": 1}
+
+
+def test_judgments_of_no_weight_are_dropped_under_their_own_reason():
+    assert build_pairs([Judged(1, "a", weight=0.0)], NONE_HELD).dropped == {"of no weight": 1}
+
+
+def test_unknown_ways_with_ties_are_refused():
+    with pytest.raises(ConfigRefused, match="ties must be one of drop, rao_kupper, got 'half'"):
+        PairOptions(ties="half")
+
+
+@given(rows_of, st.integers(0, 1000))
+def test_with_ties_too_every_judgment_is_used_once_or_counted(raw, seed):
+    rows = [
+        Judged(n, v, s if v in "ab" else None, a, b, p) for n, (v, s, a, b, p) in enumerate(raw)
+    ]
+    options = PairOptions(heldout_share=0.3, ties="rao_kupper")
+    pairs = build_pairs(rows, options)
+    assert pairs.used + sum(pairs.dropped.values()) == pairs.judgments == len(rows)
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    assert build_pairs(shuffled, options) == pairs
+    both = [*pairs.training, *pairs.heldout]
+    assert len({pair.key for pair in both}) == len(both)
+    for pair in both:
+        verdicts_behind = {rows[j].verdict for j in pair.judgments}
+        assert verdicts_behind == {"tie"} if pair.tie else verdicts_behind <= {"a", "b"}
+
+
+def test_earlier_rounds_come_back_as_their_share_and_no_pair_twice():
+    from training.dpo_config import DPOConfig
+    from training.rounds import fresh_and_earlier
+
+    rows = [Judged(n, "a", prompt=f"prompt {n}") for n in range(100)]
+    known = set(range(60))
+    # Six old pairs are judged again: they are new ones now, and come once.
+    rows += [Judged(100 + n, "a", prompt=f"prompt {n}") for n in range(6)]
+    pairs = build_pairs(rows, NONE_HELD).training
+    fresh, earlier = fresh_and_earlier(pairs, known, DPOConfig(earlier=0.3))
+    assert len(fresh) == 46 and len(earlier) == round(0.3 * 46)
+    keys = [pair.key for pair in (*fresh, *earlier)]
+    assert len(set(keys)) == len(keys)
+    assert all(known.issuperset(pair.judgments) for pair in earlier)
+    again = fresh_and_earlier(pairs, known, DPOConfig(earlier=0.3))
+    assert again == (fresh, earlier), "the same pairs, whenever it is asked"
+    assert fresh_and_earlier(pairs, known, DPOConfig(earlier=0.3, seed=8))[1] != earlier
+    assert fresh_and_earlier(pairs, known, DPOConfig(earlier=0.0))[1] == []

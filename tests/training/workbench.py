@@ -69,6 +69,7 @@ def small_dpo(**change):
         minimum_pairs=8,
         minimum_steps=4,
         save_every=2,
+        evaluate_every=2,
         replay_rows=2,
         learning_rate=0.01,
         heldout_share=0.2,
