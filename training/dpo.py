@@ -106,7 +106,7 @@ def train_dpo(
         checkpoint = None
     fresh = None
     if run.read("reference.json") is None or resumed is None:
-        fresh = service.wait(service.client.create_training_client_from_state(reference.path))
+        fresh = service.started_from(reference.path)
     held_to = _reference_logprobs(service, fresh, data, reference, run)
     client = fresh if resumed is None else resumed
     assert client is not None
