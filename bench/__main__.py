@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.peers import versions
 from bench.rows import Row, table, write_json
 
-SUBJECTS = ("ratings", "engine", "labeling", "pages", "start")
+SUBJECTS = ("ratings", "engine", "training", "labeling", "pages", "start")
 
 
 def main() -> int:

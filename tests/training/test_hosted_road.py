@@ -1,4 +1,4 @@
-"""The hosted road to its end: the real SDK, the local engine posing as hosted Tinker, and faults."""
+"""The hosted road to its end: real SDK, local engine posing as hosted Tinker, and faults."""
 
 import json
 import os
@@ -315,7 +315,7 @@ def test_a_reference_that_expired_fails_the_job_at_once_and_says_so(road, rows, 
     register(ledger, first)
     for path in service.paths(first):
         service.wait(service.rest.delete_checkpoint_from_tinker_path(path))
-    with pytest.raises(CheckpointGone, match="no longer keeps tinker://.*expired or was deleted"):
+    with pytest.raises(CheckpointGone, match=r"no longer keeps tinker://.*expired or was deleted"):
         service.started_from(first.service["state"])
     with pytest.raises(CheckpointGone, match="no longer keeps"):
         sample(service, first.service["sampler"])
