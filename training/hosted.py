@@ -28,7 +28,6 @@ RENDERER_VARIABLE = "PERSONALOOP_HOSTED_RENDERER"
 DAY_SECONDS = 86_400
 SHORTEST_LIFETIME = 3_600
 """Seconds; the service takes no shorter lifetime of a checkpoint."""
-MILLION = 1_000_000
 ASK_SECONDS = 5.0
 
 
@@ -47,9 +46,6 @@ class HostedConfig:
         look_seconds: between two looks whether the service is still there, while waiting.
         checkpoint_days: lifetime of the saved states of a running run.
         superseded_days: lifetime of an adapter's states once another adapter answers in its place.
-        price_train: US dollars a million tokens trained on (forward and backward).
-        price_prefill: US dollars a million tokens read (forward only, and prompts).
-        price_sample: US dollars a million tokens sampled.
     """
 
     model: str = ""
@@ -60,9 +56,6 @@ class HostedConfig:
     look_seconds: float = 15.0
     checkpoint_days: float = 7.0
     superseded_days: float = 30.0
-    price_train: float = 0.0
-    price_prefill: float = 0.0
-    price_sample: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range, by name."""
@@ -71,8 +64,6 @@ class HostedConfig:
             in_range(self, name, 0.001)
         for name in ("checkpoint_days", "superseded_days"):
             in_range(self, name, SHORTEST_LIFETIME / DAY_SECONDS, 3650.0)
-        for name in ("price_train", "price_prefill", "price_sample"):
-            in_range(self, name, 0.0)
 
     @property
     def checkpoint_seconds(self) -> int:
@@ -83,17 +74,6 @@ class HostedConfig:
     def superseded_seconds(self) -> int:
         """Lifetime of what another adapter has replaced."""
         return int(self.superseded_days * DAY_SECONDS)
-
-    def cost(self, *, trained: int = 0, read: int = 0, sampled: int = 0) -> float | None:
-        """US dollars of so many tokens; None where a price that counts is not known."""
-        parts = (
-            (trained, self.price_train),
-            (read, self.price_prefill),
-            (sampled, self.price_sample),
-        )
-        if any(tokens and not price for tokens, price in parts):
-            return None
-        return sum(tokens * price for tokens, price in parts) / MILLION
 
 
 def hosted_config() -> HostedConfig:

@@ -18,7 +18,7 @@ from training.adapters import AdapterCard, base_model_sha256, checkpoint_path, p
 from training.errors import AdapterMissing, CheckpointGone, ConfigRefused, ServiceGone
 from training.hosted import HostedConfig
 from training.rendering import ChatTemplate, CookbookRenderer, Rendering
-from training.waiting import Watch
+from training.waiting import InThread, Watch
 
 if TYPE_CHECKING:
     import tinker
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from training.engine.settings import EngineSettings
 
 log = logging.getLogger(__name__)
+UNOPENED: Any = None
+"""In the place of a client that is about to be opened."""
 
 
 @dataclass
@@ -273,15 +275,21 @@ def _hosted_service() -> Service:
     hosted.knock(url, terms)
     import tinker
 
-    try:
-        rest = tinker.RestClient()
-        sha256 = hosted.name_sha256(terms.model)
-        made = Service(
-            connect(), rest, terms.model, None, sha256, True, 0, address=url, terms=terms
-        )
-    except tinker.TinkerError as error:
-        raise hosted.translated(error) from error
-    length = hosted.check_model(made.wait(rest.get_server_capabilities()), terms.model)
+    made = Service(
+        connect(),
+        UNOPENED,
+        terms.model,
+        None,
+        hosted.name_sha256(terms.model),
+        True,
+        0,
+        address=url,
+        terms=terms,
+    )
+    made.rest = made.wait(InThread(tinker.RestClient))
+    made.wait(InThread(lambda: made.client.holder))
+    answer = made.wait(made.rest.get_server_capabilities())
+    length = hosted.check_model(answer, terms.model)
     if not terms.context and not length:
         raise ConfigRefused(
             f"hosted Tinker does not say how long a sequence of {terms.model} may be; say it as "

@@ -3,8 +3,11 @@
 Knows clocks and where to ask whether the service is still there. Does not know what is awaited.
 """
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 from training import hosted
 from training.errors import ServiceGone
@@ -18,6 +21,29 @@ GONE_SECONDS = 180.0
 """How long a local engine may be silent (being started again, say) before waiting ends."""
 LOOK_SECONDS = 2.0
 """Between two looks at the local engine, and the longest until `Service.check` is called again."""
+
+
+class InThread:
+    """A call that blocks, as a future: the SDK's constructors wait for minutes on their own."""
+
+    def __init__(self, call: Callable[[], Any]):
+        """Begin; a call that is given up goes on in its thread and is not waited for."""
+        self._future: Future[Any] = Future()
+        threading.Thread(target=self._run, args=(call,), daemon=True).start()
+
+    def _run(self, call: Callable[[], Any]) -> None:
+        try:
+            self._future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._future.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """As the SDK's futures have it."""
+        return self._future.result(timeout)
+
+    def future(self) -> "Future[Any]":
+        """As the SDK's futures have it."""
+        return self._future
 
 
 class Watch:
