@@ -22,7 +22,6 @@ from training.errors import AdapterDamaged, ServiceGone
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 6
-PART = 1 << 20
 LARGEST = 64 << 30
 """Bytes; a LoRA adapter is never larger, and a disk should not be filled by a mistake."""
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -106,10 +105,10 @@ def _fetch(url: str, path: Path, check: Callable[[], None], timeout: float) -> N
                 path.unlink()
                 raise _Cut("the part that was there does not fit; begun anew")
             _refuse(answer)
+            whole = _length(answer, there)
             start = there if answer.status_code == 206 else 0
-            whole = _length(answer, start)
             with path.open("ab" if start else "wb") as file:
-                for part in answer.iter_bytes(PART):
+                for part in answer.iter_bytes():  # as they come: what came before a cut is kept
                     check()
                     file.write(part)
                     if file.tell() > LARGEST:
@@ -137,7 +136,7 @@ def _patience(headers: httpx.Headers) -> float:
 
 def _length(answer: httpx.Response, start: int) -> int | None:
     """Bytes of the whole file, as the server says."""
-    if start:
+    if answer.status_code == 206:
         first, _, total = answer.headers.get("content-range", "").partition("/")
         if not first.startswith(f"bytes {start}-"):
             raise _Cut("the server went on at another place")
