@@ -286,7 +286,9 @@ def _hosted_service() -> Service:
         address=url,
         terms=terms,
     )
-    made.rest = made.wait(InThread(tinker.RestClient))
+    # Named in full: all that leave them to the environment share one client of the SDK.
+    key = os.environ[hosted.KEY_VARIABLE]
+    made.rest = made.wait(InThread(lambda: tinker.RestClient(base_url=url, api_key=key)))
     made.wait(InThread(lambda: made.client.holder))
     answer = made.wait(made.rest.get_server_capabilities())
     length = hosted.check_model(answer, terms.model)
