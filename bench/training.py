@@ -120,6 +120,8 @@ def _against_trl(ours: Measured, theirs: Measured, pairs: int) -> Row:
         bar=1.0,
     )
     row.notes += _losses(ours, theirs)
+    if theirs.values:
+        row.notes.append(f"pairs of the same tokens: {theirs.last('same_tokens')} of {pairs}")
     row.notes.append(
         "TRL as it comes but for: no gradient checkpointing, fp32 on the same device, AdamW and "
         "schedule as ours, one padded batch a step"

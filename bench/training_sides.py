@@ -290,6 +290,11 @@ def trl(pairs: int) -> Iterator[Work]:
 
         def work() -> dict[str, Any]:
             made = trainer()
+            names = ("prompt_ids", "chosen_ids", "rejected_ids")
+            same = sum(
+                all(list(theirs[name]) == row[name] for name in names)
+                for theirs, row in zip(made.train_dataset, rows, strict=True)
+            )
             result = made.train()
             losses = [one["loss"] for one in made.state.log_history if "loss" in one]
             return {
@@ -297,6 +302,7 @@ def trl(pairs: int) -> Iterator[Work]:
                 "seconds": result.metrics["train_runtime"],
                 "losses": epoch_means(losses),
                 "steps": len(losses),
+                "same_tokens": same,
                 "bytes": peak_bytes(os.getpid()),
             }
 
