@@ -45,7 +45,8 @@ class HostedConfig:
         answer_minutes: how long one request that was taken may go unanswered.
         look_seconds: between two looks whether the service is still there, while waiting.
         checkpoint_days: lifetime of the saved states of a running run.
-        superseded_days: lifetime of an adapter's states once another adapter answers in its place.
+        superseded_days: lifetime of the states of an adapter that nothing relies on, such as one in
+            whose place another answers.
     """
 
     model: str = ""
