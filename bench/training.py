@@ -63,6 +63,7 @@ def _time(ours: Measured, theirs: Measured, pairs: int) -> Row:
         inside=False,
         bar=0.6,
     )
+    row.cpu = _cpu(ours, theirs)
     row.notes += _losses(ours, theirs)
     return row
 
@@ -101,6 +102,11 @@ def _client(ours: Measured, theirs: Measured) -> Row:
     return row
 
 
+def _cpu(*sides: Measured) -> dict[str, list[float]]:
+    """Processor seconds of each run, client and engine together."""
+    return {side.name: [value["cpu"] for value in side.values] for side in sides}
+
+
 def _cpu_a_step(side: Measured) -> float | None:
     found = sorted(
         cpu / value["steps"] for cpu, value in zip(side.cpu_seconds, side.values, strict=True)
@@ -119,6 +125,7 @@ def _against_trl(ours: Measured, theirs: Measured, pairs: int) -> Row:
         inside=False,
         bar=1.0,
     )
+    row.cpu = _cpu(ours, theirs)
     row.notes += _losses(ours, theirs)
     if theirs.values:
         row.notes.append(f"pairs of the same tokens: {theirs.last('same_tokens')} of {pairs}")

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from bench.engine import Work
 from bench.engine_data import preference_rows
-from bench.engine_training import peak_bytes
+from bench.engine_training import cpu_seconds, peak_bytes
 from bench.training import BATCH, BETA, EPOCHS, RANK, RATE, epoch_means, lines
 
 
@@ -114,7 +115,7 @@ def ours(url: str, key: str, engine: int, pairs: int) -> Iterator[Work]:
     with _folders() as folders:
 
         def work() -> dict[str, Any]:
-            run = RunFolder(next(folders))
+            run, spent = RunFolder(next(folders)), cpu_seconds(engine) + time.process_time()
             train_dpo(service, data, config, reference, run)
             losses = [record["loss"] for record in run.metrics() if "loss" in record]
             client, far = peak_bytes(os.getpid()), peak_bytes(engine)
@@ -122,6 +123,7 @@ def ours(url: str, key: str, engine: int, pairs: int) -> Iterator[Work]:
                 "losses": epoch_means(losses),
                 "steps": len(losses),
                 "tokens": counted.taken(pairs),
+                "cpu": cpu_seconds(engine) + time.process_time() - spent,
                 "bytes": client + far,
                 "client_bytes": client,
                 "engine_bytes": far,
@@ -182,7 +184,7 @@ def cookbook(url: str, key: str, engine: int, pairs: int) -> Iterator[Work]:
     with _folders() as folders:
 
         def work() -> dict[str, Any]:
-            log = next(folders)
+            log, spent = next(folders), cpu_seconds(engine) + time.process_time()
             # Examples are printed in colour at every first step; that is no work of training.
             train_dpo.print_example = lambda *_: None
             train_dpo.main(
@@ -209,6 +211,7 @@ def cookbook(url: str, key: str, engine: int, pairs: int) -> Iterator[Work]:
                 "losses": epoch_means([one["dpo_loss"] for one in told]),
                 "steps": len(told),
                 "tokens": counted.taken(pairs),
+                "cpu": cpu_seconds(engine) + time.process_time() - spent,
                 "bytes": peak_bytes(os.getpid()) + peak_bytes(engine),
             }
 
@@ -295,6 +298,7 @@ def trl(pairs: int) -> Iterator[Work]:
                 all(list(theirs[name]) == row[name] for name in names)
                 for theirs, row in zip(made.train_dataset, rows, strict=True)
             )
+            spent = time.process_time()
             result = made.train()
             losses = [one["loss"] for one in made.state.log_history if "loss" in one]
             return {
@@ -303,6 +307,7 @@ def trl(pairs: int) -> Iterator[Work]:
                 "losses": epoch_means(losses),
                 "steps": len(losses),
                 "same_tokens": same,
+                "cpu": time.process_time() - spent,
                 "bytes": peak_bytes(os.getpid()),
             }
 

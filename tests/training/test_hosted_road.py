@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from training.errors import (
     ServiceGone,
     ServiceRefused,
 )
-from training.personas import load_personas
+from training.personas import persona_of
 from training.runs import RunFolder
 from training.sft import SFTConfig, train_sft
 
@@ -31,12 +32,8 @@ def hosted_engine(tmp_path_factory):
     """An engine that no folder of ours is shared with, as far away as a test can have it."""
     from tiny import make_tiny
 
-    base = make_tiny(tmp_path_factory.mktemp("far") / "tiny")
-    config = json.loads((base / "config.json").read_text())
-    # Guides are read here, byte by byte.
-    (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
     settings = EngineSettings(
-        base_model=base,
+        base_model=make_tiny(tmp_path_factory.mktemp("far") / "tiny"),
         state_dir=tmp_path_factory.mktemp("far-state"),
         adapters=(),
     )
@@ -47,6 +44,11 @@ def hosted_engine(tmp_path_factory):
 @pytest.fixture
 def road(hosted_engine, tmp_path, monkeypatch):
     """The environment of somebody with a key; hosted Tinker is behind a faulty proxy."""
+    from training import personas
+
+    # The tiny model reads byte by byte, and a guide would be most of what it reads.
+    short = replace(personas.load_personas()[PERSONA], guide="Be kind.", variables=())
+    monkeypatch.setattr(personas, "load_personas", lambda: {PERSONA: short})
     with proxy(hosted_engine.url) as faults:
         monkeypatch.setenv("TINKER_API_KEY", KEY)
         monkeypatch.setenv("TINKER_BASE_URL", faults.url)
@@ -69,8 +71,6 @@ def rows(tmp_path):
 
 def opened(**terms):
     """A connected service, less patient than the shipped configuration."""
-    from dataclasses import replace
-
     from training.service import open_service
 
     service = open_service()
@@ -90,7 +90,7 @@ def folder(name: str = FIRST) -> Path:
 
 def supervised(service, rows, name=FIRST, config=CONFIG, progress=lambda stage, share: None):
     run = RunFolder(outputs() / "runs" / name)
-    return train_sft(service, load_personas()[PERSONA], rows, config, run, folder(name), progress)
+    return train_sft(service, persona_of(PERSONA), rows, config, run, folder(name), progress)
 
 
 def expiry(service, path):
@@ -177,7 +177,10 @@ def test_the_whole_road_trains_pins_registers_samples_retrains_and_lets_go(
         name="test",
         follow_up=False,
     )
-    for kind, params in ((JobKind.GENERATE, {}), (JobKind.RETRAIN, {"include_simulated": True})):
+    for kind, params in (
+        (JobKind.GENERATE, {}),
+        (JobKind.RETRAIN, {"include_simulated": True, "force": "a test"}),
+    ):
         with ledger.begin() as session:
             jobs.enqueue(session, kind, persona=PERSONA, params=params)
         done = worker.step()
@@ -251,8 +254,6 @@ def test_an_outage_ends_in_a_clear_error_and_the_run_resumes_to_the_same_weights
 
 
 def impatient_open():
-    from dataclasses import replace
-
     from training import hosted
 
     config = replace(hosted.hosted_config(), silent_minutes=0.005)
@@ -393,8 +394,6 @@ def test_without_tinker_cookbook_a_hosted_run_says_how_to_install_it(road, monke
 
 
 def test_alpha_is_refused_before_anything_is_trained(road, rows):
-    from dataclasses import replace
-
     service = opened()
     before = road.seen("/create_model")
     with pytest.raises(ConfigRefused, match="alpha 16 cannot be chosen on hosted Tinker"):
