@@ -18,7 +18,7 @@ BATCH = 16
 BETA = 0.1
 RANK = 8
 RATE = 2e-4
-SIZES = {"small": {"pairs": 32, "rounds": 2}, "full": {"pairs": 128, "rounds": 3}}
+SIZES = {"small": {"pairs": 32, "rounds": 3}, "full": {"pairs": 128, "rounds": 3}}
 
 
 def rows(size: str) -> list[Row]:
