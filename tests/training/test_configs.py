@@ -10,7 +10,6 @@ from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import ConfigRefused, TooLittleData
-from training.hosted import HostedConfig
 from training.losses import LOSS_NAMES, required_option
 from training.sft import SFTConfig
 
@@ -19,7 +18,6 @@ SHIPPED = [
     (DPOConfig, "dpo.yaml"),
     (SFTConfig, "lora_persona.yaml"),
     (CandidateConfig, "candidates.yaml"),
-    (HostedConfig, "hosted.yaml"),
 ]
 
 
@@ -35,7 +33,7 @@ def test_every_field_is_read_by_the_code(kind, name):
     for field in fields(kind):
         if field.name in OPTIONS:  # read by the name that the loss asks for
             continue
-        reads = re.findall(rf"(?:config|self|settings|recipe|terms)\.{field.name}\b", code)
+        reads = re.findall(rf"(?:config|self|settings|recipe)\.{field.name}\b", code)
         assert reads, f"{kind.__name__}.{field.name} is never read"
 
 
@@ -90,25 +88,3 @@ def test_too_few_pairs_are_refused_with_the_number_wanted():
 )
 def test_a_loss_takes_its_option_from_the_configuration(loss, option):
     assert DPOConfig(loss=loss, **{option: 0.25}).loss_options() == {option: 0.25}
-
-
-def test_the_run_for_hosted_tinker_loads_and_leaves_alpha_to_the_service():
-    from training import hosted
-
-    config = load_config(SFTConfig, CONFIGS / "lora_hosted.yaml")
-    assert hosted.refusal(config) is None
-    refused = hosted.refusal(load_config(SFTConfig, CONFIGS / "lora_persona.yaml"))
-    assert refused is not None and "alpha: null" in refused
-
-
-def test_the_extra_and_the_tests_and_what_is_said_pin_the_same_cookbook():
-    from training.rendering import INSTALL
-
-    root = CONFIGS.parent
-    pins = {
-        line
-        for name in ("requirements-hosted.txt", "requirements-dev.txt")
-        for line in (root / name).read_text().splitlines()
-        if line.startswith("tinker-cookbook")
-    }
-    assert len(pins) == 1 and pins.pop() in INSTALL
