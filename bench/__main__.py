@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.peers import versions
 from bench.rows import Row, table, write_json
 
-SUBJECTS = ("ratings", "engine", "labeling", "sessions", "pages", "start")
+SUBJECTS = ("ratings", "engine", "training", "labeling", "sessions", "pages", "start")
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ def prompt_tokens(tokenizer: Any) -> list[list[int]]:
     return [_prompt(tokenizer, [{"role": "user", "content": r["prompt"]}]) for r in found]
 
 
-def preference_rows() -> list[tuple[Any, Any]]:
+def preference_rows(count: int = PAIRS) -> list[tuple[Any, Any]]:
     """(chosen, rejected) token sequences: one persona's response over another's."""
     from training.datums import TokenSequence
 
@@ -48,7 +48,7 @@ def preference_rows() -> list[tuple[Any, Any]]:
     (_, wanted), (_, other) = list(by_persona.items())[:2]
     end = tokenizer.eos_token_id
     pairs = []
-    for good, bad in zip(wanted[:PAIRS], other[:PAIRS], strict=True):
+    for good, bad in zip(wanted[:count], other[:count], strict=True):
         prompt = tuple(_prompt(tokenizer, [{"role": "user", "content": good["prompt"]}]))
         chosen, rejected = (
             TokenSequence(

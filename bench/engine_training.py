@@ -46,7 +46,7 @@ def sdk_steps() -> Iterator[Work]:
                 sent.append(client.optim_step(tinker.AdamParams(learning_rate=1e-5)))
             for future in sent:
                 future.result()
-            return {"tokens": sum(map(len, chosen)), "engine_bytes": _peak(pid)}
+            return {"tokens": sum(map(len, chosen)), "engine_bytes": peak_bytes(pid)}
 
         yield work
 
@@ -190,8 +190,15 @@ def training_products(sides: int) -> Iterator[Work]:
     yield work
 
 
-def _peak(pid: int) -> int:
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

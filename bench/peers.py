@@ -10,7 +10,18 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BESIDE = ("evalica", "choix", "transformers", "peft", "torch", "pandas", "streamlit", "tinker")
+BESIDE = (
+    "evalica",
+    "choix",
+    "transformers",
+    "peft",
+    "torch",
+    "trl",
+    "tinker-cookbook",
+    "pandas",
+    "streamlit",
+    "tinker",
+)
 _PACKAGES = {"fastchat": "fschat"}
 _HERE = Path(__file__).resolve().parent
 _HOME = Path(sys.prefix) / "peers"

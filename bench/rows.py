@@ -19,6 +19,8 @@ UNITS = {
     "ms": (1e3, "ms"),
     "MB": (1e-6, "MB"),
     "tokens/s": (1.0, "tok/s"),
+    "pairs/s": (1.0, "pairs/s"),
+    "tokens": (1.0, "tokens"),
     "judgments": (1.0, ""),
 }
 
@@ -28,10 +30,10 @@ class Row:
     """One line of the table.
 
     Attributes:
-        subject: ratings, engine, labeling or start.
+        subject: ratings, engine, training, labeling, pages or start.
         work: what was done, with its size.
         unit: of ``ours``, ``theirs`` and ``floor``: s and ms (both stored in seconds), MB
-            (stored in bytes), tokens/s, judgments (a count).
+            (stored in bytes), tokens/s, pairs/s, tokens and judgments (counts).
         ours: our median.
         peer: what it is compared with.
         theirs: the peer's median; None where it could not be measured.

@@ -41,6 +41,7 @@ def put_adapter(
     run_id: int | None = None,
     metrics: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    service: Mapping[str, Any] | None = None,
 ) -> Adapter:
     """Add an adapter, or bring its path and metrics up to date. Weights never change under an id.
 
@@ -57,6 +58,7 @@ def put_adapter(
         found.sha256 = sha256 or found.sha256
         found.run_id = run_id or found.run_id
         found.metrics = dict(metrics) if metrics else found.metrics
+        found.service = found.service or (dict(service) if service else None)
         session.flush()
         return found
     made = Adapter(
@@ -71,6 +73,7 @@ def put_adapter(
         run_id=run_id,
         metrics=dict(metrics or {}),
         config=dict(config or {}),
+        service=dict(service) if service else None,
     )
     session.add(made)
     session.flush()

@@ -164,6 +164,7 @@ def sample_candidates(
             top_p=config.top_p,
             top_k=config.top_k,
             seed=seed,
+            stop=encoder.rendering.stop,
         )
         given = tinker.ModelInput.from_ints(list(tokens))
         return seed, sampler.sample(given, num_samples=samples, sampling_params=params)

@@ -18,7 +18,7 @@ import numpy as np
 
 from training.errors import TooLittleData
 from training.pairs import PreferencePair
-from training.personas import Persona, checked_messages, prompt_tokens
+from training.personas import Persona, checked_messages, plain_turns
 from training.service import Service
 
 if TYPE_CHECKING:
@@ -98,29 +98,44 @@ class Encoder:
         self.service = service
         self.persona = persona
         self.tokenizer = service.tokenizer
-        self.eos = service.eos()
+        self.rendering = service.rendering
         self.refused: Counter[str] = Counter()
+
+    @property
+    def eos(self) -> int:
+        """The token id that ends a completion."""
+        return self.service.eos()
+
+    def turns(self, messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        """The conversation as the model reads it, the persona's guide first."""
+        return plain_turns(self.tokenizer, self.persona, messages)
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """The prompt's tokens, ready for a completion."""
-        return tuple(prompt_tokens(self.tokenizer, self.persona, messages))
+        return self.rendering.prompt(self.turns(messages))
 
-    def completion(self, text: str, sampled: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    def completion(
+        self,
+        text: str,
+        sampled: tuple[int, ...] | None = None,
+        turns: Sequence[Mapping[str, str]] = (),
+    ) -> tuple[int, ...]:
         """A completion's tokens with the end token.
 
         Args:
             text: the completion.
             sampled: the tokens with which it was generated; taken where they still read as the
                 text, so that the model is trained on what it said and not on another spelling.
+            turns: the conversation before it, as `turns` gives it; where how an answer is written
+                depends on what was said before.
         """
         if sampled is not None and self.read(sampled) == text.strip():
             return sampled
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return (*(int(token) for token in ids), self.eos)
+        return self.rendering.completion(turns, text)
 
     def read(self, tokens: Iterable[int]) -> str:
         """The text of sampled tokens, without end tokens and surrounding space."""
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
+        return self.rendering.read(list(tokens))
 
     def sequence(
         self,
@@ -129,7 +144,8 @@ class Encoder:
         sampled: tuple[int, ...] | None = None,
     ) -> TokenSequence | None:
         """A sequence, or None (counted) where it does not fit into the model's context."""
-        made = TokenSequence(self.prompt(messages), self.completion(text, sampled))
+        turns = self.turns(messages)
+        made = TokenSequence(self.rendering.prompt(turns), self.completion(text, sampled, turns))
         if len(made) > self.service.context:
             self.refused["too long"] += 1
             return None

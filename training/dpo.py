@@ -99,7 +99,7 @@ def train_dpo(
         checkpoint = None
     fresh = None
     if run.read(REFERENCE_FILE) is None or resumed is None:
-        fresh = service.wait(service.client.create_training_client_from_state(reference.path))
+        fresh = service.started_from(reference.path)
     known = _reference_logprobs(service, fresh, data, config, reference, run)
     client = fresh if resumed is None else resumed
     assert client is not None

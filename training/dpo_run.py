@@ -16,7 +16,8 @@ from training.datums import EncodedPair, Encoder, persona_rows
 from training.dpo import DPOData, identity_of, train_dpo
 from training.dpo_config import DPOConfig, planned_steps
 from training.errors import TooLittleData
-from training.exporting import export_adapter, made_already
+from training.exporting import export_adapter, made_already, pin
+from training.keeping import tell_hosted
 from training.pairs import PairSet, PreferencePair
 from training.personas import Persona
 from training.reference import Reference
@@ -63,6 +64,7 @@ def train_adapter(
     Raises:
         TrainingError: a refusal with its reason; a folder that exists is left as it is.
     """
+    tell_hosted(service, config, run)
     encoder = Encoder(service, persona)
     replay: list[Any] = []
     if config.replay_weight > 0:
@@ -89,6 +91,7 @@ def train_adapter(
         return made
     run.begin(identity)
     run.write("pairs.json", report)
+    pin(service, start)
     result = train_dpo(service, data, config, held_to, run, progress)
     alarms = {name: result.metrics[name] for name in ALARMS if name in result.metrics}
     if alarms:

@@ -52,5 +52,13 @@ class ServiceGone(TrainingError, ConnectionError):
     """The model service went away or moved while an answer was awaited; connect again."""
 
 
+class ServiceRefused(TrainingError, PermissionError):
+    """The model service answers and will not: a wrong key, no payment. Trying again is in vain."""
+
+
+class CheckpointGone(TrainingError, LookupError):
+    """The model service no longer keeps a state that is needed: it expired or was deleted."""
+
+
 class Cancelled(TrainingError, RuntimeError):
     """Somebody asked for the job to stop."""

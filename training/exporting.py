@@ -4,9 +4,9 @@ Knows the SDK's export calls. Does not know what was trained or why.
 """
 
 import json
+import logging
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,15 @@ from training.adapters import (
     verify_adapter,
     write_adapter,
 )
+from training.downloads import download_external
 from training.errors import AdapterDamaged, AdapterMissing
 from training.runs import RunFolder
 from training.service import Service
 
 if TYPE_CHECKING:
     import tinker
+
+log = logging.getLogger(__name__)
 
 
 def made_already(
@@ -59,8 +62,9 @@ def export_adapter(
 ) -> AdapterCard:
     """Write the client's weights as an adapter folder.
 
-    On hosted Tinker the service's own state and sampler paths are kept in the card too, without
-    expiry, because weights cannot be uploaded again.
+    On hosted Tinker the service's own state and sampler paths are kept in the card too, because
+    weights cannot be uploaded again. Both are saved with a lifetime, so that an export that is
+    killed leaves nothing for ever, and pinned once the folder is there.
 
     Args:
         service: where the client lives.
@@ -71,46 +75,48 @@ def export_adapter(
     Raises:
         AdapterDamaged: the export is not whole, or the folder holds other weights.
     """
-    path = service.wait(client.save_weights_external(card.id)).path
+    lifetime = service.checkpoint_seconds
+    path = service.wait(client.save_weights_external(card.id, ttl_seconds=lifetime)).path
     if service.hosted:
-        state = service.wait(client.save_state(card.id)).path
-        sampler = service.wait(client.save_weights_for_sampler(card.id)).path
+        state = service.wait(client.save_state(card.id, ttl_seconds=lifetime)).path
+        sampler = service.wait(client.save_weights_for_sampler(card.id, ttl_seconds=lifetime)).path
         card = replace(card, service={"state": state, "sampler": sampler})
-    urls = service.wait(service.rest.get_external_weights_urls(path)).urls
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{card.id}-download-", dir=folder.parent))
+
+    def urls() -> Mapping[str, str]:
+        return service.wait(service.rest.get_external_weights_urls(path)).urls
+
     try:
-        download_external(urls, temporary)
-        try:
-            config = json.loads((temporary / PEFT_CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise AdapterDamaged(f"the export's {PEFT_CONFIG} is not valid JSON") from error
+        download_external(urls, temporary, check=service.check)
+        config = _peft_config(temporary)
+        if "alpha" in card.config and card.config["alpha"] is None:
+            card = replace(card, config={**card.config, "alpha": config.get("lora_alpha")})
+            log.info("%s: alpha %s, read from the export", card.id, config.get("lora_alpha"))
         written = write_adapter(folder, temporary / WEIGHTS, config, card)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    if not service.hosted:
-        service.wait(service.rest.delete_checkpoint_from_tinker_path(path))
+    pin(service, written)
+    service.forget(path)
     return written
 
 
-def download_external(urls: Mapping[str, str], into: Path, timeout: float = 120.0) -> None:
-    """Fetch the PEFT files of an external export (RestClient.get_external_weights_urls).
-
-    Args:
-        urls: address of each file by its name.
-        into: an existing folder.
-        timeout: seconds to wait for each answer.
+def pin(service: Service, card: AdapterCard) -> None:
+    """Let an adapter's own states on hosted Tinker live for ever; nothing on the local engine.
 
     Raises:
-        AdapterDamaged: one of the two files that PEFT needs is not among them.
+        CheckpointGone: the service no longer keeps one of them.
     """
-    for name in (WEIGHTS, PEFT_CONFIG):
-        if name not in urls:
-            raise AdapterDamaged(f"the export has no {name}; it has {', '.join(sorted(urls))}")
-        if not urls[name].startswith(("http://", "https://")):
-            raise AdapterDamaged(f"the export's address of {name} is not http(s)")
-        local = urls[name].startswith(("http://127.0.0.1", "http://localhost"))
-        handlers = [urllib.request.ProxyHandler({})] if local else []
-        opener = urllib.request.build_opener(*handlers)
-        with opener.open(urls[name], timeout=timeout) as answer, (into / name).open("wb") as file:
-            shutil.copyfileobj(answer, file)
+    if service.hosted:
+        for path in service.paths(card):
+            service.keep(path, None)
+
+
+def _peft_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AdapterDamaged(f"the export's {PEFT_CONFIG} is not valid JSON") from error
+    if not isinstance(config, dict):
+        raise AdapterDamaged(f"the export's {PEFT_CONFIG} is not a JSON object")
+    return config

@@ -22,6 +22,7 @@ from training.configs import CONFIGS, load_config, make_config
 from training.deciding import decide_complete
 from training.dpo_config import DPOConfig
 from training.errors import Cancelled, ServiceGone
+from training.keeping import keep_adapters
 from training.lease import Lease, free_the_dead, worker_name
 from training.retraining import Retraining
 from training.rounds import abandon_run, open_round
@@ -199,6 +200,7 @@ class Worker:
         lease.progress("connecting", 0.0)
         service = self.service()
         service.check = lease.check
+        keep_adapters(self.sessions, service)
         return service
 
     def _said(self, job_id: int, error: Exception) -> str:

@@ -298,17 +298,31 @@ def prompt_tokens(
         Token ids, generation prompt included. Chat marks inside messages stay plain text where the
         tokenizer would read them as special tokens.
     """
-    turns = [
-        {"role": m["role"], "content": _plain(m["content"], tokenizer)}
-        for m in conversation(persona, messages, **variables)
-    ]
+    turns = plain_turns(tokenizer, persona, messages, **variables)
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True)
     return list(ids["input_ids"] if hasattr(ids, "keys") else ids)
+
+
+def plain_turns(
+    tokenizer: Any, persona: Persona, messages: Sequence[Mapping[str, str]], **variables: object
+) -> list[Message]:
+    """The conversation with the guide, every chat mark in it made plain text.
+
+    Args:
+        tokenizer: whose special tokens are chat marks.
+        persona: who answers.
+        messages: turns with `role` and `content`, the last from the user.
+        **variables: the guide's variables.
+    """
+    return [
+        {"role": turn["role"], "content": _plain(turn["content"], tokenizer)}
+        for turn in conversation(persona, messages, **variables)
+    ]
 
 
 def _plain(text: str, tokenizer: Any) -> str:
     """The text with a space inside everything that the tokenizer would read as a special token."""
     text = re.sub(r"<\|([^|>]*)\|>", r"< |\1| >", text)
-    for mark in tokenizer.all_special_tokens:
+    for mark in getattr(tokenizer, "all_special_tokens", ()):
         text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
     return text

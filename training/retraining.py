@@ -173,6 +173,7 @@ class Retraining:
                 run_id=begun.run_id,
                 metrics=card.metrics,
                 config=card.config,
+                service=card.service,
             )
             row = session.get_one(Run, begun.run_id)
             row.state = JobState.DONE

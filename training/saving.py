@@ -40,7 +40,7 @@ def save_checkpoint(
     name = f"{prefix}step-{step:06d}"
     path = f"tinker://{client.model_id}/weights/{name}"
     run.write(INTENT, {"step": step, "path": path, "replaces": before.path if before else None})
-    saved = service.wait(client.save_state(name))
+    saved = service.wait(client.save_state(name, ttl_seconds=service.checkpoint_seconds))
     made = Checkpoint(step, saved.path)
     run.put_checkpoint(made.step, made.path)
     service.forget(before.path if before else None)

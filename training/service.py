@@ -6,17 +6,18 @@ not know what is sampled or trained.
 
 import contextlib
 import functools
-import hashlib
 import logging
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.adapters import AdapterCard, base_model_sha256, checkpoint_path, portable
-from training.errors import AdapterMissing, ConfigRefused, ServiceGone
+from training import hosted
+from training.adapters import AdapterCard, checkpoint_path, portable
+from training.errors import AdapterMissing, CheckpointGone, ConfigRefused, ServiceGone
+from training.hosted import HostedConfig
+from training.rendering import ChatTemplate, CookbookRenderer, Rendering
+from training.waiting import Watch
 
 if TYPE_CHECKING:
     import tinker
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from training.engine.settings import EngineSettings
 
 log = logging.getLogger(__name__)
-GONE_SECONDS = 180.0
-"""How long an engine may be silent (being started again, say) before waiting ends."""
 
 
 @dataclass
@@ -42,7 +41,8 @@ class Service:
         context: most tokens of prompt and completion together.
         check: called every few seconds while an answer is awaited; may raise to give up.
         settings: of the local engine; None where the service is hosted.
-        address: where the local engine answered when it was connected.
+        address: where the service answered when it was connected.
+        terms: how hosted Tinker is used; None for the local engine.
     """
 
     client: "tinker.ServiceClient"
@@ -55,6 +55,7 @@ class Service:
     check: Callable[[], None] = lambda: None
     settings: "EngineSettings | None" = None
     address: str = ""
+    terms: HostedConfig | None = None
     _samplers: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,39 +65,83 @@ class Service:
 
     @functools.cached_property
     def tokenizer(self) -> Any:
-        """The base model's tokenizer, with its chat template."""
+        """The base model's tokenizer."""
         if self.base_folder is None:
-            return self.sampler(None).get_tokenizer()
+            return hosted_tokenizer(self.base_model)
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(str(self.base_folder), local_files_only=True)
+
+    @functools.cached_property
+    def rendering(self) -> Rendering:
+        """How conversations become tokens: the chat template, or the cookbook's renderer."""
+        if self.terms is None:
+            return ChatTemplate(self.tokenizer, self.eos())
+        return CookbookRenderer(self.tokenizer, self.base_model, self.terms.renderer)
 
     def wait(self, future: Any) -> Any:
         """The result of a Tinker future, with a look at `check` every two seconds.
 
         Raises:
-            ServiceGone: the local engine moved or is gone; the SDK itself would wait for ever.
+            ServiceGone: the service moved, is gone, or left the request unanswered for longer than
+                the configuration says; the SDK itself would wait for ever.
+            ServiceRefused: hosted Tinker takes neither key nor payment.
         """
-        silent_since: float | None = None
+        import tinker
+
+        watch = Watch(self)
         while True:
             try:
-                return future.result(timeout=2.0)
+                return future.result(timeout=watch.pause)
             except TimeoutError:
                 if future.future().done():
                     raise
                 self.check()
-                silent_since = self._looked(silent_since)
+                watch.look()
+            except tinker.TinkerError as error:
+                if not self.hosted:
+                    raise
+                better = hosted.translated(error)
+                if better is error:
+                    raise
+                raise better from error
 
     def resumed(self, path: str) -> "tinker.TrainingClient | None":
-        """A client with the weights and the optimizer of a saved state; None where it is gone."""
+        """A client with the weights and the optimizer of a saved state; None where it is gone.
+
+        Raises:
+            ServiceGone: the service failed at loading it; it may well be there.
+        """
+        create = self.client.create_training_client_from_state_with_optimizer
+        try:
+            client = self._loaded(create, path)
+        except CheckpointGone as error:
+            log.warning("%s", error)
+            return None
+        self.keep_for_now(path)
+        return client
+
+    def started_from(self, path: str) -> "tinker.TrainingClient":
+        """A client with a state's weights and a fresh optimizer.
+
+        Raises:
+            CheckpointGone: the service no longer keeps it.
+        """
+        return self._loaded(self.client.create_training_client_from_state, path)
+
+    def _loaded(self, create: Callable[[str], Any], path: str) -> "tinker.TrainingClient":
         import tinker
 
         try:
-            create = self.client.create_training_client_from_state_with_optimizer
             return self.wait(create(path))
-        except (tinker.NotFoundError, tinker.RequestFailedError) as error:
-            log.warning("the saved state %s is gone from the service (%s)", path, error)
-            return None
+        except tinker.NotFoundError as error:
+            raise _gone(path, error) from error
+        except tinker.RequestFailedError as error:
+            if str(getattr(error.category, "value", error.category)) == "server":
+                raise ServiceGone(
+                    f"the service failed to load {path}: {hosted.said(error)}"
+                ) from error
+            raise _gone(path, error) from error
 
     def forget(self, path: str | None) -> None:
         """Delete a saved state that is not needed any more; one that is gone already is fine."""
@@ -106,32 +151,52 @@ class Service:
             with contextlib.suppress(tinker.TinkerError):
                 self.wait(self.rest.delete_checkpoint_from_tinker_path(path))
 
-    def _looked(self, silent_since: float | None) -> float | None:
-        """Since when the local engine is silent, or None; raises where waiting is in vain."""
-        if self.settings is None:
-            return None
-        from training.engine.connection import find
+    @property
+    def checkpoint_seconds(self) -> int | None:
+        """Lifetime of a running run's saved states; the local engine keeps them until deleted."""
+        return None if self.terms is None else self.terms.checkpoint_seconds
 
-        told = find(self.settings)
-        if told is not None and told["url"] != self.address:
-            raise ServiceGone(f"the engine was started anew at {told['url']}")
-        if told is not None:
-            return None
-        now = time.monotonic()
-        if silent_since is not None and now - silent_since > GONE_SECONDS:
-            raise ServiceGone(f"the engine at {self.address} is gone; start it again")
-        return silent_since or now
+    def keep_for_now(self, path: str) -> None:
+        """Let a state live as long from now as a running run's states do."""
+        if self.hosted:
+            self.keep(path, self.checkpoint_seconds)
+
+    def keep(self, path: str, seconds: int | None) -> None:
+        """Set a hosted state's lifetime.
+
+        Args:
+            path: of the state.
+            seconds: from now; None is for ever.
+
+        Raises:
+            CheckpointGone: the service no longer keeps it.
+        """
+        import tinker
+
+        try:
+            self.wait(self.rest.set_checkpoint_ttl_from_tinker_path(path, seconds))
+        except tinker.NotFoundError as error:
+            raise CheckpointGone(
+                f"the service no longer keeps {path} ({hosted.said(error)})"
+            ) from error
 
     def sampler(self, model_path: str | None) -> "tinker.SamplingClient":
         """A client that samples from a checkpoint, or from the bare base model (None)."""
         key = model_path or ""
         if key not in self._samplers:
-            self._samplers[key] = self.wait(
-                self.client.create_sampling_client(model_path=model_path)
-                if model_path
-                else self.client.create_sampling_client(base_model=self.base_model)
-            )
+            self._samplers[key] = self._sampling(model_path)
         return self._samplers[key]
+
+    def _sampling(self, model_path: str | None) -> "tinker.SamplingClient":
+        import tinker
+
+        create = self.client.create_sampling_client
+        if model_path is None:
+            return self.wait(create(base_model=self.base_model))
+        try:
+            return self.wait(create(model_path=model_path))
+        except tinker.NotFoundError as error:
+            raise _gone(model_path, error) from error
 
     def paths(self, card: AdapterCard) -> tuple[str, str]:
         """The tinker:// paths of an adapter, to train on and to sample from.
@@ -158,61 +223,33 @@ class Service:
         return token
 
 
+def _gone(path: str, error: Exception) -> CheckpointGone:
+    return CheckpointGone(
+        f"the service no longer keeps {path}: it expired or was deleted ({hosted.said(error)})"
+    )
+
+
+def hosted_tokenizer(model: str) -> Any:
+    """The tokenizer of a hosted base model, by tinker-cookbook's knowledge of names."""
+    from training.rendering import cookbook
+
+    return cookbook("tokenizer_utils").get_tokenizer(model)
+
+
 def open_service(settings: "EngineSettings | None" = None) -> Service:
     """Connect to hosted Tinker (``TINKER_API_KEY``) or to the local engine, started if needed.
 
-    Hosted Tinker is asked for the model named in ``PERSONALOOP_HOSTED_MODEL``.
+    Hosted Tinker is used as configs/hosted.yaml says; ``PERSONALOOP_HOSTED_MODEL`` names its model.
 
     Args:
         settings: of the local engine; None for the defaults.
 
     Raises:
-        ConfigRefused: hosted Tinker without a model name.
-        ServiceGone: hosted Tinker refuses the key or does not answer.
+        ConfigRefused: hosted Tinker without a model name, with one that it does not serve, or
+            without tinker-cookbook.
+        ServiceRefused: hosted Tinker refuses the key.
+        ServiceGone: hosted Tinker does not answer.
     """
-    from training.engine.connection import connect, find_or_start
-    from training.engine.settings import EngineSettings, base_model_name, prepare_process
+    from training.opening import hosted_service, local_service
 
-    prepare_process()
-    settings = settings or EngineSettings()
-    if os.environ.get("TINKER_API_KEY"):
-        name = os.environ.get("PERSONALOOP_HOSTED_MODEL", "")
-        if not name:
-            raise ConfigRefused(
-                "TINKER_API_KEY is set, so hosted Tinker is used: name its base model in "
-                "PERSONALOOP_HOSTED_MODEL, or unset the key to use the local engine"
-            )
-        import tinker
-
-        sha256 = hashlib.sha256(f"hosted:{name}".encode()).hexdigest()
-        try:
-            client, rest = connect(settings), tinker.RestClient()
-            return Service(client, rest, name, None, sha256, True, _context(rest, name))
-        except tinker.TinkerError as error:
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ServiceGone(f"hosted Tinker does not let us in: {told}") from error
-    client, told = connect(settings), find_or_start(settings)
-    import tinker
-
-    rest = tinker.RestClient(base_url=told["url"], api_key=told["key"])
-    name = base_model_name(settings.base_model)
-    sha256 = base_model_sha256(settings.base_model)
-    return Service(
-        client,
-        rest,
-        name,
-        settings.base_model,
-        sha256,
-        False,
-        _context(rest, name),
-        settings=settings,
-        address=told["url"],
-    )
-
-
-def _context(rest: "tinker.RestClient", name: str) -> int:
-    """The model's longest sequence in tokens, as the service says."""
-    for model in rest.get_server_capabilities().result().supported_models:
-        if model.model_name == name and getattr(model, "max_context_length", None):
-            return int(model.max_context_length)  # type: ignore[arg-type]
-    return 2048
+    return hosted_service() if hosted.wanted() else local_service(settings)

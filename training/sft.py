@@ -15,8 +15,9 @@ import numpy as np
 from training.adapters import AdapterCard
 from training.configs import in_range, one_of
 from training.datums import Encoder, TokenSequence, persona_rows, spread
-from training.errors import ConfigRefused, TooLittleData
+from training.errors import TooLittleData
 from training.exporting import export_adapter, made_already
+from training.keeping import tell_hosted
 from training.personas import Persona
 from training.runs import RunFolder, digest
 from training.saving import clear_intent, save_checkpoint
@@ -49,6 +50,7 @@ class SFTConfig:
         clip: largest global gradient norm; 0 is no clipping.
         train_attention: adapt the attention layers.
         train_mlp: adapt the feed-forward layers.
+        train_output: adapt the output head too, where it is not tied to the embeddings.
         save_every: steps between saved states.
     """
 
@@ -66,6 +68,7 @@ class SFTConfig:
     clip: float = 1.0
     train_attention: bool = True
     train_mlp: bool = True
+    train_output: bool = True
     save_every: int = 20
 
     def __post_init__(self) -> None:
@@ -113,7 +116,7 @@ def train_sft(
         RunLost: the run folder belongs to another run.
         AdapterDamaged: another run's adapter has this id.
     """
-    refuse_what_hosted_cannot(service, config)
+    tell_hosted(service, config, run)
     encoder = Encoder(service, persona)
     rows = persona_rows(rows_file, persona.slug)
     encoded = [encoder.sequence(row["messages"], row["response"]) for row in rows]
@@ -173,19 +176,6 @@ def train_sft(
     return card
 
 
-def refuse_what_hosted_cannot(service: Service, config: SFTConfig) -> None:
-    """Say before the run what hosted Tinker would silently do otherwise.
-
-    Raises:
-        ConfigRefused: alpha is asked for on hosted Tinker.
-    """
-    if service.hosted and config.alpha is not None:
-        raise ConfigRefused(
-            f"alpha {config.alpha:g} cannot be chosen on hosted Tinker; leave it out of the "
-            "configuration (alpha: null) and read the service's own from the export"
-        )
-
-
 def _new_client(service: Service, config: SFTConfig) -> "tinker.TrainingClient":
     metadata = {} if config.alpha is None else {"lora_alpha": str(config.alpha)}
     return service.wait(
@@ -195,6 +185,7 @@ def _new_client(service: Service, config: SFTConfig) -> "tinker.TrainingClient":
             seed=config.seed,
             train_attn=config.train_attention,
             train_mlp=config.train_mlp,
+            train_unembed=config.train_output,
             user_metadata=metadata,
         )
     )

@@ -320,6 +320,7 @@ _COLUMNS = (
     "parents",
     "metrics",
     "config",
+    "service",
 )
 
 
