@@ -168,6 +168,8 @@ def build_pairs(rows: Iterable[Row], options: PairOptions | None = None) -> Pair
         one, other = row.text_a.strip(), row.text_b.strip()
         if str(row.verdict) in ("tie", "both_bad"):
             dropped[{"tie": "ties", "both_bad": "both bad"}[str(row.verdict)]] += 1
+        elif row.weight <= 0:
+            dropped["by annotators of no weight"] += 1
         elif one == other:
             dropped["identical texts"] += 1
         elif not one or not other:
