@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from workbench import PERSONA, STARTER, small_candidates, small_dpo
 
-from db import adapters, jobs
+from db import adapters, jobs, lineage
 from db.clock import utcnow
 from db.errors import JobCancelled, Refused
 from db.models import (
@@ -189,9 +189,9 @@ def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, wo
         promoted = current.state is RoundState.PROMOTED
         assert answers == (current.challenger_id if promoted else STARTER)
         assert "SIMULATED" in current.decision["words"]
-        lineage = adapters.lineage(session, current.challenger_id)
-        assert lineage["parents"][0]["id"] == STARTER
-        assert lineage["snapshot"]["judgments"] == 24
+        told = lineage.tree(session, current.challenger_id)
+        assert told["parents"][0]["id"] == STARTER
+        assert told["snapshot"]["judgments"] == 24
         if promoted:
             adapters.rollback(session, PERSONA, actor="test")
             assert adapters.incumbent(session, PERSONA).id == STARTER
