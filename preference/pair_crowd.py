@@ -85,10 +85,11 @@ def fit_pair_crowd(
     several = _several(pairs, who, k)
     pairs, who, side = pairs[several], who[several], side[several]
     shared = np.bincount(who, minlength=m)
-    r = np.full(m, alpha / (alpha + beta))
+    r, moved = np.full(m, alpha / (alpha + beta)), np.inf
     for rounds in range(1, _MOST_ROUNDS + 1):
         log_odds = np.log(r / (1 - r))
-        better = sigmoid(np.bincount(pairs, side * log_odds[who], k))
+        told = np.bincount(pairs, side * log_odds[who], k).astype(np.float64)
+        better = sigmoid(told)
         right = np.where(side > 0, better[pairs], 1 - better[pairs])
         new = (alpha + np.bincount(who, right, m)) / (alpha + beta + shared)
         moved = float(np.abs(new - r).max(initial=0.0))

@@ -7,7 +7,7 @@ import pytest
 from filling import PERSONA
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, batches, labeling, lineage, lineage_words, snapshots
+from db import adapters, batches, labeling, lineage, lineage_judgments, lineage_words, snapshots
 from db.errors import NotFound, Refused
 from db.models import BatchKind, JobKind, JobState, Round, RoundState, Run
 
@@ -130,9 +130,11 @@ def test_a_judgment_knows_the_adapters_that_it_trained_and_they_know_it(make: Ma
         filling.batch(session, pairs=1, name="later")
         late = filling.judge_next(session, filling.somebody(session, "ann").id)
         assert late is not None
-        assert lineage.trained_by(session, [*ids, late.id]) == {each: [CHILD] for each in ids}
+        assert lineage_judgments.trained_by(session, [*ids, late.id]) == {
+            each: [CHILD] for each in ids
+        }
         taken = lineage.tree(session, CHILD)["snapshot"]["id"]
-        total, (second,) = lineage.comparisons_of(session, taken, offset=1, limit=1)
+        total, (second,) = lineage_judgments.comparisons_of(session, taken, offset=1, limit=1)
         assert total == 2 and second["batch"] == "round 1" and second["text_a"] == "old says 1"
         assert {each["annotator"] for each in second["judgments"]} == {"ann", "r"}
         assert {each["id"] for each in second["judgments"]} < set(ids)
@@ -157,7 +159,9 @@ def test_a_counterfactual_is_marked_never_promoted_and_trains_nothing_in_the_boo
         assert told["without"] == ["r"]
         assert "COUNTERFACTUAL: trained without r" in lineage_words.as_text(told)
         assert lineage.tree(session, CHILD)["counterfactuals"] == ["what-if"]
-        assert set(lineage.trained_by(session, ids)) == set(ids)
-        assert all("what-if" not in names for names in lineage.trained_by(session, ids).values())
+        assert set(lineage_judgments.trained_by(session, ids)) == set(ids)
+        assert all(
+            "what-if" not in names for names in lineage_judgments.trained_by(session, ids).values()
+        )
         with pytest.raises(Refused, match="counterfactual"):
             adapters.promote(session, PERSONA, "what-if", reason="", actor="ann")
