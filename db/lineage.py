@@ -126,7 +126,7 @@ def snapshot_facts(session: Session, snapshot_id: int | None) -> dict[str, Any] 
         .group_by(Batch.id, Batch.name, Batch.kind)
         .order_by(judged.desc(), Batch.name)
     ).tuples()
-    by_annotator = [
+    by_annotator: list[dict[str, Any]] = [
         {"annotator": name, "kind": kind.value, "judgments": n} for name, kind, n in who
     ]
     counts = {kind.value: 0 for kind in AnnotatorKind}
@@ -157,7 +157,7 @@ def blind(session: Session, adapter_id: str) -> list[dict[str, Any]]:
         the gate's ``words``.
     """
     a, b = aliased(Candidate), aliased(Candidate)
-    rows = session.execute(
+    rows: Any = session.execute(
         select(Batch.id, a.adapter_id, b.adapter_id, Judgment.verdict, Annotator.id, Annotator.kind)
         .select_from(Comparison)
         .join(Batch, Batch.id == Comparison.batch_id)
