@@ -1,4 +1,4 @@
-"""The lineage page: the tree with its links, the pairs behind an adapter, what a judgment trained."""
+"""The lineage page: the tree and its links, the pairs behind an adapter, what a judgment made."""
 
 import pytest
 from sqlalchemy import select
