@@ -34,7 +34,7 @@ def tree_html(node: Node, names: Names, now: Sequence[str]) -> str:
 def learned_words(taken: Node | None) -> str:
     """From what an adapter learned, for the page's finding."""
     if not taken:
-        return "was made without judgments"
+        return "was made without judgments of its own"
     return f"learned from {many(taken['judgments'], 'judgment')} by" + (
         f" {many(taken['annotators'], 'annotator')}"
     )
@@ -61,7 +61,7 @@ def _branch(node: Node, names: Names, now: frozenset[str], depth: int) -> str:
 
 def _card(node: Node, names: Names, now: frozenset[str]) -> str:
     one = str(node.get("id", "?"))
-    head = f'<a class="pl-quiet-link" href="lineage?adapter={quote(one)}">{_name(one, names)}</a>'
+    head = _link(one, names) + (f" <code>{_text(one)}</code>" if one in names else "")
     marks = [str(node.get("kind", "not in this ledger"))]
     weight = node.get("weight")
     if weight not in (None, 1, 1.0):
@@ -98,14 +98,17 @@ def _steps(node: Node, names: Names) -> list[tuple[str, str]]:
 
 
 def _judgments(taken: Node) -> str:
-    counts = taken["by_kind"]
-    marks = "".join(
-        f'<span class="pl-mark">{_text(kind.upper())} {n:,}</span>'
+    who = _named(taken["by_annotator"], "annotator")
+    where = _named(taken["by_batch"], "batch")
+    return f"{taken['judgments']:,} by {who}; in {where}{_not_people(taken['by_kind'])}"
+
+
+def _not_people(counts: Mapping[str, int]) -> str:
+    return "".join(
+        f' <span class="pl-mark">{_text(kind.upper())} {n:,}</span>'
         for kind, n in counts.items()
         if n and kind != "human"
     )
-    who = _named(taken["by_annotator"], "annotator")
-    return f"{taken['judgments']:,} by {who}; in {_named(taken['by_batch'], 'batch')} {marks}"
 
 
 def _named(counts: Sequence[Node], name: str) -> str:
@@ -138,13 +141,11 @@ def _blind(each: Node, names: Names) -> str:
         f"{each['wins']} won, {each['losses']} lost, {many(each['ties'], 'tie')},"
         f" {each['both_bad']} both bad"
     )
-    others = sum(n for kind, n in each["by_kind"].items() if kind != "human")
-    mark = f' <span class="pl-mark">SIMULATED or AUTOMATIC {others}</span>' if others else ""
     decided = ""
     if each["decided"]:
-        whose = "" if each["challenger"] is None else f" ({_name(each['challenger'], names)})"
-        decided = f". {ACTS.get(each['decided'], each['decided'])}{whose}"
-    return f"{said} against {against}: {counts}{decided}{mark}"
+        act = ACTS.get(each["decided"], each["decided"])
+        decided = f". {act}: {_name(str(each['challenger']), names)}"
+    return f"{said} against {against}: {counts}{decided}{_not_people(each['by_kind'])}"
 
 
 def _alias(each: Node, names: Names) -> str:
@@ -163,7 +164,9 @@ def _link(one: str, names: Names) -> str:
 
 def _name(one: str, names: Names) -> str:
     name = names.get(one)
-    return f"{_text(name)} <code>{_text(one)}</code>" if name else f"<code>{_text(one)}</code>"
+    return (
+        f'<span title="{_text(one)}">{_text(name)}</span>' if name else f"<code>{_text(one)}</code>"
+    )
 
 
 def _digest(digest: object) -> str:

@@ -24,16 +24,15 @@ def as_dot(node: Node) -> str:
 
 
 def judged_words(counts: Mapping[str, int]) -> str:
-    """Who judged, by kind, nobody's share hidden: ``90, SIMULATED 12``."""
-    total = sum(counts.values())
+    """How many judgments, and how many of them no person made: ``90 judgments (SIMULATED 12)``."""
     marks = [f"{kind.upper()} {n}" for kind, n in counts.items() if n and kind != "human"]
-    return ", ".join([str(total), *marks])
+    return _many(sum(counts.values()), "judgment") + (f" ({', '.join(marks)})" if marks else "")
 
 
 def comparison_words(each: Node) -> str:
     """A blind comparison in a line."""
     counts = (
-        f"{each['wins']} won, {each['losses']} lost, {each['ties']} ties, "
+        f"{each['wins']} won, {each['losses']} lost, {_many(each['ties'], 'tie')}, "
         f"{each['both_bad']} both bad"
     )
     if each["win_rate"] is None:
@@ -42,7 +41,7 @@ def comparison_words(each: Node) -> str:
         rate = f"{each['win_rate']:.0%} ({each['ci_low']:.0%} to {each['ci_high']:.0%})"
     return (
         f"blind {each['batch']!r} against {each['against']}: {rate} of"
-        f" {judged_words(each['by_kind'])} judgments by {each['annotators']} annotators: {counts}"
+        f" {judged_words(each['by_kind'])} by {_many(each['annotators'], 'annotator')}: {counts}"
         + (f"; {each['challenger']} was {each['decided']}" if each["decided"] else "")
     )
 
@@ -84,7 +83,7 @@ def _facts(node: Node) -> Iterator[str]:
         yield f"COUNTERFACTUAL: trained without {', '.join(node['without'])}; it never answers"
     taken, run = node["snapshot"], node["run"]
     if taken:
-        yield f"learned from {judged_words(taken['by_kind'])} judgments"
+        yield f"learned from {judged_words(taken['by_kind'])}"
         yield f"  by {_named(taken['by_annotator'], 'annotator')}"
         yield f"  in {_named(taken['by_batch'], 'batch')}"
         yield f"snapshot {taken['id']}, SHA-256 {taken['sha256']}"
@@ -102,6 +101,10 @@ def _named(counts: list[dict[str, Any]], name: str) -> str:
     told = [f"{each[name]} {each['judgments']}" for each in counts[:SHOWN]]
     left = len(counts) - SHOWN
     return ", ".join([*told, *([f"{left} more"] if left > 0 else [])])
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _short(digest: Any) -> str:

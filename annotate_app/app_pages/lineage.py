@@ -21,6 +21,12 @@ names = work_queries.personas()
 short_of = short_names(work_queries.rounds())
 answering = {persona: change.adapter for persona, change in work_queries.incumbents().items()}
 known = [one for one in work_queries.adapters() if one.kind != "external" and one.persona in names]
+people = {person.id: person.name for person in work_queries.people()}
+for one in known:
+    if one.metrics.get("without"):
+        of = short(str(one.metrics.get("counterfactual_of", "")), short_of, one.persona)
+        whom = ", ".join(people.get(each, str(each)) for each in one.metrics["without"])
+        short_of[one.id] = f"{of or 'an adapter'} without {whom}"
 
 
 def first_page() -> None:

@@ -85,6 +85,7 @@ def test_a_counterfactual_is_marked_shown_beside_and_offered_to_nobody(world):
         )  # fmt: skip
     page = show("lineage", adapter="what-if")
     assert "COUNTERFACTUAL, never answers" in html(page) and "Without" in html(page)
+    assert finding(page).startswith("Round 2 without ")
     assert "2 of 20 pairs lost" in words(page).replace("\\", "")
     assert "What if" in html(show("lineage", adapter=ROUND_2))
     shown = show("adapters")

@@ -98,11 +98,11 @@ def test_text_and_graph_say_the_same_and_quote_what_was_typed(make: Make) -> Non
     text = lineage_words.as_text(found)
     for part in (
         "child (dpo)",
-        "learned from 4, SIMULATED 2 judgments",
+        "learned from 4 judgments (SIMULATED 2)",
         "key kkkkkkkkkkkk…, code cccccccccccc…",
         "loss sigmoid, beta 0.1, seed 7",
         f"blind 'blind 1' against {OLD}: 50% (",
-        "1 won, 1 lost, 1 ties, 0 both bad; child was promoted",
+        "1 won, 1 lost, 1 tie, 0 both bad; child was promoted",
         f"├─ {OLD} (sft)",
         "└─ far away (not in this ledger",
         "base model",
