@@ -47,6 +47,7 @@ def list_adapters(persona: str | None, database_url: str | None) -> None:
             f"{'*' if each.id in now else ' '} {each.id:<{width}}  {each.kind.value:<5}  "
             f"{each.persona_slug or '–':<18}  {each.created_at:%Y-%m-%d %H:%M}"
             + (f"  from {parents}" if parents else "")
+            + ("  COUNTERFACTUAL, never answers" if each.metrics.get("without") else "")
         )
 
 

@@ -22,12 +22,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from db import gold, snapshots
+from db.snapshots import SnapshotRow
 from preference.pair_crowd import PRIOR, fit_pair_crowd
 from training.dpo_config import DPOConfig
 
@@ -36,7 +37,6 @@ ORDINARY = PRIOR[0] / sum(PRIOR)
 UNIT = 2 * ORDINARY - 1
 MOST = 1 / UNIT
 """The largest weight, a perfect annotator's."""
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def _trust(reliability: float, source: str, n: int, why: str) -> Trust:
     return Trust(round(weight, 4), round(reliability, 4), source, n, why)
 
 
-def weighted(rows: Iterable[R], trust: Mapping[int, Trust]) -> list[R]:
+def weighted(rows: Iterable[SnapshotRow], trust: Mapping[int, Trust]) -> list[SnapshotRow]:
     """Rows of a snapshot with their annotators' weights multiplied in."""
     return [
-        replace(row, weight=row.weight * trust[row.annotator_id].weight)  # type: ignore[attr-defined, type-var]
-        if row.annotator_id in trust  # type: ignore[attr-defined]
+        replace(row, weight=row.weight * trust[row.annotator_id].weight)
+        if row.annotator_id in trust
         else row
         for row in rows
     ]

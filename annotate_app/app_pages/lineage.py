@@ -40,8 +40,8 @@ def choose() -> Any:
     # What answers now comes first, then the newest; the page opens with one that learned something.
     order = sorted(known, key=lambda one: one.id not in answering.values())
     learned = [one for one in order if one.run is not None] or order
-    labels = [f"{names[one.persona]}: {short(one.id, short_of, one.persona)}" for one in order]
-    called = dict(zip((one.id for one in order), unique(labels), strict=True))
+    labels = [f"{names[one.persona or '']}: {name_of(one.id)}" for one in order]
+    called: dict[str, str] = dict(zip((one.id for one in order), unique(labels), strict=True))
     asked = st.query_params.get("adapter", "")
     if asked in there and st.session_state.get("lineage-shown") != asked:
         st.session_state["lineage-of"] = asked
