@@ -50,7 +50,7 @@ def choose() -> Any:
     picked = st.selectbox(
         "Adapter",
         list(called),
-        format_func=lambda one: called.get(one, one),
+        format_func=lambda one: str(called.get(one, one)),
         key="lineage-of",
         on_change=first_page,
         width=420,
