@@ -170,6 +170,8 @@ class Counterfactual:
         live = Run.state.in_([JobState.RUNNING, JobState.DONE])
         known = session.scalar(select(Run).where(Run.key == key, live))
         if known is not None:
+            if known.state is JobState.RUNNING:
+                known.job_id = self.job_id
             return known
         found = Run(
             job_id=self.job_id,
