@@ -162,11 +162,12 @@ def retrain(
         from training.leaving_out import params_of
 
         params = params_of(make, persona, adapter, without)
+    left_out = params if without else {}
     with make.begin() as session:
         job = jobs.enqueue(
             session, JobKind.RETRAIN, persona=persona, params=params, requested_by="command line"
         )
-        audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **params)
+        audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **left_out)
     if not now:
         click.echo(f"job {job.id} is queued; `personaloop work` runs it")
         return

@@ -20,7 +20,7 @@ from db.models import JobKind, JobState, Run, Snapshot
 from db.settings import outputs_dir
 from training import reliability
 from training.adapter_difference import Difference, compare
-from training.adapters import find_adapter, portable
+from training.adapters import find_adapter, portable, read_card
 from training.configs import make_config
 from training.dpo_config import DPOConfig
 from training.dpo_run import train_adapter
@@ -117,14 +117,19 @@ class Counterfactual:
         begun = self.begin()
         folder = outputs_dir() / "lora" / self.persona / begun.adapter_id
         run = RunFolder(outputs_dir() / "runs" / begun.adapter_id)
+        factual, reference = (
+            find_adapter(self.persona, each) for each in (begun.of, begun.reference_id)
+        )
+        for each in (factual, reference):  # both are measured at the end; better refused now
+            self.service.paths(read_card(each))
         self._train(begun, run, folder)
         self.progress("comparing", 0.0)
         found = compare(
             self.service,
             persona_of(self.persona),
-            factual=find_adapter(self.persona, begun.of),
+            factual=factual,
             other=folder,
-            reference=find_adapter(self.persona, begun.reference_id),
+            reference=reference,
             pairs=begun.factual,
             rest=begun.rest,
         )
