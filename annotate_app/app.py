@@ -25,6 +25,7 @@ SITE = [
     ("annotators", "Annotators", Role.ANALYST, "Results"),
     ("checks", "Checks", Role.ANALYST, "Results"),
     ("rounds", "Rounds", Role.ANALYST, "Results"),
+    ("lineage", "Lineage", Role.ANALYST, "Results"),
     ("batches", "Batches", Role.ADMIN, "Run"),
     ("gold", "Gold", Role.ADMIN, "Run"),
     ("training", "Training", Role.ADMIN, "Run"),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from annotate_app import failure_numbers, findings, interval_charts, panels
+from annotate_app import failure_numbers, findings, interval_charts, lineage_queries, panels
 from annotate_app.failure_numbers import NOT_TOLD, answers_words, outcome_words, said_words
 from annotate_app.failure_queries import Summary
 from annotate_app.frames import pd
@@ -246,11 +246,12 @@ def _why(failure: Failure) -> None:
 
 
 def _each(failure: Failure) -> None:
-    table = pd.DataFrame([_row(each) for each in failure.said])
+    trained = lineage_queries.trained_by(tuple(each.judgment for each in failure.said))
+    table = pd.DataFrame([_row(each, trained.get(each.judgment, ())) for each in failure.said])
     panels.small_table(table[[name for name in table.columns if (table[name] != "").any()]])
 
 
-def _row(said: Said) -> dict[str, str]:
+def _row(said: Said, trained: Sequence[str]) -> dict[str, str]:
     kind = "" if said.kind.value == "human" else f" ({said.kind.value.upper()})"
     place = {True: "Response A", False: "Response B", None: ""}[said.first]
     return {
@@ -262,4 +263,5 @@ def _row(said: Said) -> dict[str, str]:
         "Shown as": place,
         "Looked": "" if said.dwell_ms is None else f"{said.dwell_ms / 1000:.0f} s",
         "When": ago(said.created_at),
+        "Trained": ", ".join(trained),
     }

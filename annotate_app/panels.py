@@ -207,10 +207,12 @@ def nothing_here(judgments: int = 0) -> None:
     link("label", "Judge some pairs", ":material/thumbs_up_down:")
 
 
-def link(file: str, label: str, icon: str | None = None) -> None:
+def link(
+    file: str, label: str, icon: str | None = None, query: Mapping[str, str] | None = None
+) -> None:
     """A link to another of our pages, where this person's navigation has it."""
     try:
-        st.page_link(f"app_pages/{file}.py", label=label, icon=icon)
+        st.page_link(f"app_pages/{file}.py", label=label, icon=icon, query_params=query)
     except Exception:  # noqa: BLE001 - Streamlit raises several kinds for a page that is not there
         return
 

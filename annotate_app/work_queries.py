@@ -21,7 +21,7 @@ from annotate_app.views import (
     Pulse,
     RoundView,
 )
-from db import adapters as adapter_verbs
+from db import lineage as ancestry
 from db.models import (
     Adapter,
     AliasChange,
@@ -116,7 +116,7 @@ def incumbents() -> dict[str, AliasView]:
 
 
 def lineage(adapter_id: str) -> dict[str, Any]:
-    """Where an adapter comes from, down to the judgments (``db.adapters.lineage``)."""
+    """Where an adapter comes from, down to the judgments (``db.lineage.tree``)."""
     return _lineage(database_url(), adapter_id)
 
 
@@ -416,7 +416,7 @@ def _people(url: str) -> list[PersonView]:
 @st.cache_data(ttl=30.0, max_entries=64, show_spinner=False)
 def _lineage(url: str, adapter_id: str) -> dict[str, Any]:
     del url
-    return read(lambda session: adapter_verbs.lineage(session, adapter_id))
+    return read(lambda session: ancestry.tree(session, adapter_id))
 
 
 @st.cache_data(ttl=60, show_spinner=False)

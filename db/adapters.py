@@ -1,4 +1,4 @@
-"""Adapters, what answers for a persona now, and where each adapter comes from.
+"""Adapters, and what answers for a persona now.
 
 Knows folders only as text; the weights are the business of ``training``.
 """
@@ -6,7 +6,7 @@ Knows folders only as text; the weights are the business of ``training``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -16,12 +16,8 @@ from db.models import (
     AdapterKind,
     AliasChange,
     Annotator,
-    AnnotatorKind,
-    Judgment,
     Persona,
     Run,
-    Snapshot,
-    SnapshotJudgment,
 )
 
 ROLLED_BACK = "rolled back"
@@ -215,80 +211,6 @@ def history(session: Session, persona: str) -> list[AliasChange]:
             .order_by(AliasChange.id.desc())
         )
     )
-
-
-def lineage(session: Session, adapter_id: str) -> dict[str, Any]:
-    """Where an adapter comes from, down to the judgments, as nested plain values.
-
-    Returns:
-        ``{"id", "kind", "persona", "sha256", "created_at", "run", "snapshot", "parents"}``; ``run``
-        is None or ``{"id", "kind", "folder", "config", "started_at", "finished_at"}``; ``snapshot``
-        is None or ``{"id", "sha256", "judgments", "by_kind", "annotators"}``; ``parents`` holds the
-        same for each parent, with its ``weight``; a parent that the ledger does not know has only
-        its id and hash.
-
-    Raises:
-        NotFound: The adapter is not known.
-    """
-    return _lineage(session, adapter(session, adapter_id), frozenset())
-
-
-def _lineage(session: Session, one: Adapter, seen: frozenset[str]) -> dict[str, Any]:
-    run = session.get(Run, one.run_id) if one.run_id is not None else None
-    parents: list[dict[str, Any]] = []
-    for parent in one.parents:
-        known = session.get(Adapter, parent.get("id", ""))
-        if known is None or known.id in seen or known.id == one.id:
-            parents.append(dict(parent))
-            continue
-        parents.append(
-            {**_lineage(session, known, seen | {one.id}), "weight": parent.get("weight")}
-        )
-    return {
-        "id": one.id,
-        "kind": one.kind.value,
-        "persona": one.persona_slug,
-        "sha256": one.sha256,
-        "path": one.path,
-        "metrics": one.metrics,
-        "created_at": one.created_at,
-        "run": None
-        if run is None
-        else {
-            "id": run.id,
-            "kind": run.kind.value,
-            "folder": run.folder,
-            "config": run.config,
-            "started_at": run.started_at,
-            "finished_at": run.finished_at,
-        },
-        "snapshot": None if run is None else _snapshot(session, run.snapshot_id),
-        "parents": parents,
-    }
-
-
-def _snapshot(session: Session, snapshot_id: int | None) -> dict[str, Any] | None:
-    taken = session.get(Snapshot, snapshot_id) if snapshot_id is not None else None
-    if taken is None:
-        return None
-    by_kind = session.execute(
-        select(Annotator.kind, func.count(), func.count(Judgment.annotator_id.distinct()))
-        .select_from(SnapshotJudgment)
-        .join(Judgment, Judgment.id == SnapshotJudgment.judgment_id)
-        .join(Annotator, Annotator.id == Judgment.annotator_id)
-        .where(SnapshotJudgment.snapshot_id == taken.id)
-        .group_by(Annotator.kind)
-    ).all()
-    counts = {kind.value: 0 for kind in AnnotatorKind}
-    counts.update({AnnotatorKind(kind).value: judged for kind, judged, _ in by_kind})
-    return {
-        "id": taken.id,
-        "sha256": taken.sha256,
-        "judgments": taken.n_judgments,
-        "by_kind": counts,
-        "annotators": sum(people for _, _, people in by_kind),
-        "created_at": taken.created_at,
-    }
 
 
 def _lock(session: Session, persona: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, not_, or_, select, text
 from sqlalchemy.orm import Session
 
-from db import blocks, snapshots
+from db import blocks, snapshot_files, snapshots
 from db.errors import LedgerError
 from db.migrations.run import drift
 from db.models import (
@@ -21,6 +21,7 @@ from db.models import (
     Comparison,
     Judgment,
     Retraction,
+    Run,
     Snapshot,
 )
 from db.session import ledger_url, readers, require_current, sqlite_file
@@ -78,6 +79,7 @@ def examine(url: str | None) -> list[Finding]:
         findings.extend(_judgments(session))
         findings.extend(_blocks(session))
         findings.extend(_snapshots(session))
+        findings.extend(_run_folders(session))
         findings.extend(_adapters(session))
     findings.extend(_modes(path))
     return findings
@@ -199,6 +201,20 @@ def _snapshots(session: Session) -> Iterator[Finding]:
             )
         checked += 1
     yield Finding(True, f"{checked} snapshots were compared with their hashes")
+
+
+def _run_folders(session: Session) -> Iterator[Finding]:
+    """The snapshots in the folders of runs; what is not on this machine is passed over."""
+    checked = 0
+    runs = select(Run.folder, Snapshot).join(Snapshot, Snapshot.id == Run.snapshot_id)
+    for stored, taken in session.execute(runs.where(Run.folder != "").order_by(Run.id)).tuples():
+        folder = adapter_folder(stored)
+        if snapshot_files.promised(folder):
+            wrong = snapshot_files.problem(session, taken, folder)
+            if wrong:
+                yield Finding(False, f"{wrong}; restore a backup of it")
+            checked += 1
+    yield Finding(True, f"{checked} snapshots in folders of runs were compared with the ledger")
 
 
 def _adapters(session: Session) -> Iterator[Finding]:

@@ -192,8 +192,9 @@ def listed(session: Session) -> list[Known]:
     ]  # fmt: skip
 
 
-def scores(session: Session) -> dict[int, tuple[int, int]]:
-    """Right first answers and first answers to gold, by annotator."""
+def scores(session: Session, *, before: datetime | None = None) -> dict[int, tuple[int, int]]:
+    """Right first answers and first answers to gold, by annotator; later ones than asked not."""
+    in_time = () if before is None else (Judgment.created_at <= before,)
     rows = session.execute(
         select(
             Judgment.annotator_id,
@@ -202,7 +203,7 @@ def scores(session: Session) -> dict[int, tuple[int, int]]:
         )
         .join(Comparison, Comparison.id == Judgment.comparison_id)
         .join(Assignment, Assignment.id == Judgment.assignment_id)
-        .where(Comparison.gold.is_not(None), Assignment.attempt == 1)
+        .where(Comparison.gold.is_not(None), Assignment.attempt == 1, *in_time)
         .group_by(Judgment.annotator_id)
     ).tuples()
     return {who: (int(right), n) for who, right, n in rows}

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.exporting import judgment_rows
-from db.models import BatchKind, Verdict
+from db.models import Assignment, BatchKind, SetAside, Verdict
+from db.snapshots import HELDOUT, RELEASED
 from db.writing import Columns
 
 PROVENANCE = {
@@ -37,6 +39,8 @@ class LeftOut:
     no_texts: int = 0
     blind: int = 0
     gold: int = 0
+    heldout: int = 0
+    aside: int = 0
 
     def __str__(self) -> str:
         """What a person reads after an export; empty when nothing was left out."""
@@ -46,6 +50,8 @@ class LeftOut:
             "without texts": self.no_texts,
             "blind comparisons": self.blind,
             "answers to gold": self.gold,
+            "on prompts of blind comparisons": self.heldout,
+            "set aside": self.aside,
         }
         return ", ".join(f"{count} {name}" for name, count in parts.items() if count)
 
@@ -60,21 +66,26 @@ def pair_rows(
 ) -> Iterator[dict[str, Any]]:
     """Decided standing judgments as chosen and rejected, one dict of ``PAIR_COLUMNS`` each.
 
-    A tie or a both-bad never becomes a pair. Each judgment is a row of its own, so that two people
-    who disagree give two opposite rows.
+    A tie or a both-bad never becomes a pair, nor does what no snapshot takes (``db.snapshots``).
+    Each judgment is a row of its own, so that two people who disagree give two opposite rows.
 
     Args:
         session: The session.
         left_out: Counts what became no pair.
         persona: Only of this slug.
         people_only: Leave out simulated and automatic annotators.
-        include_blind: Also comparisons that decide between two adapters.
+        include_blind: Also comparisons that decide between two adapters, and their prompts.
     """
+    aside = _set_aside(session)
     for row in judgment_rows(session, persona=persona, people_only=people_only):
         if row["batch_purpose"] == "gold":
             left_out.gold += 1
         elif row["batch_kind"] == BatchKind.BLIND and not include_blind:
             left_out.blind += 1
+        elif row["prompt_split"] == HELDOUT and not include_blind:
+            left_out.heldout += 1
+        elif row["judgment"] in aside:
+            left_out.aside += 1
         elif row["verdict"] == Verdict.TIE:
             left_out.ties += 1
         elif row["verdict"] == Verdict.BOTH_BAD:
@@ -83,6 +94,16 @@ def pair_rows(
             left_out.no_texts += 1
         else:
             yield _pair(row)
+
+
+def _set_aside(session: Session) -> set[str]:
+    """What judgments on pairs that are set aside are called in exports."""
+    query = (
+        select(Assignment.token)
+        .join(SetAside, SetAside.comparison_id == Assignment.comparison_id)
+        .where(SetAside.decision.is_distinct_from(RELEASED))
+    )
+    return set(session.scalars(query))
 
 
 def trl_rows(pairs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select
+from sqlalchemy import insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.candidates import token_ids, token_logprobs
@@ -23,6 +23,7 @@ from db.models import (
     Judgment,
     Prompt,
     Retraction,
+    SetAside,
     Snapshot,
     SnapshotJudgment,
     Verdict,
@@ -35,6 +36,8 @@ GOLD = "gold"
 """Purpose of batches whose answers are known; they test annotators and train nothing."""
 HELDOUT = "heldout"
 """Split of the prompts that blind comparisons ask."""
+RELEASED = "released"
+"""Decision by which a pair that was set aside counts again."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ def take(
     """Freeze the standing judgments of a persona; the same set gives the same row.
 
     Left out are judgments of blind comparisons and of any prompt of their split (what decides on an
-    adapter never trains one), of gold batches, and of pairs whose texts are not known.
+    adapter never trains one), of gold batches, of pairs that are set aside because a text names its
+    author, and of pairs whose texts are not known. Practice and repeats are no judgments at all.
+    Those of somebody who was erased stay.
 
     Args:
         session: The session.
@@ -154,8 +159,10 @@ def eligible(
         .join(candidate_a, candidate_a.id == Comparison.candidate_a_id)
         .join(candidate_b, candidate_b.id == Comparison.candidate_b_id)
         .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+        .outerjoin(SetAside, SetAside.comparison_id == Comparison.id)
         .where(
             Retraction.judgment_id.is_(None),
+            or_(SetAside.comparison_id.is_(None), SetAside.decision == RELEASED),
             Comparison.persona_slug == persona,
             candidate_a.text != "",
             candidate_b.text != "",

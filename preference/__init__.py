@@ -36,6 +36,7 @@ from preference.errors import (
 from preference.item_covariates import ItemCovariatesFit, fit_item_covariates
 from preference.lack_of_fit import LackOfFit
 from preference.length_control import LengthControlled, length_controlled_win_rate
+from preference.pair_crowd import PairCrowd, fit_pair_crowd
 from preference.ratings_by import RatingsBy, ratings_by
 from preference.resampling import Bootstrap, bootstrap
 from preference.sequential import ConfidenceSequence, win_rate_sequence
@@ -57,6 +58,7 @@ __all__ = [
     "ItemCovariatesFit",
     "LackOfFit",
     "LengthControlled",
+    "PairCrowd",
     "PairWinRates",
     "Pick",
     "PreferenceError",
@@ -76,6 +78,7 @@ __all__ = [
     "fit_cells",
     "fit_crowd",
     "fit_item_covariates",
+    "fit_pair_crowd",
     "fleiss_kappa",
     "goodness_of_fit",
     "gwet_ac1",

@@ -1,4 +1,4 @@
-"""``personaloop adapters``: list, show, promote, roll back, fuse, verify.
+"""``personaloop adapters``: list, show, lineage, promote, roll back, fuse, verify.
 
 Parses options and prints; what is done is in the modules that are called. Needs no torch.
 """
@@ -47,6 +47,7 @@ def list_adapters(persona: str | None, database_url: str | None) -> None:
             f"{'*' if each.id in now else ' '} {each.id:<{width}}  {each.kind.value:<5}  "
             f"{each.persona_slug or '–':<18}  {each.created_at:%Y-%m-%d %H:%M}"
             + (f"  from {parents}" if parents else "")
+            + ("  COUNTERFACTUAL, never answers" if each.metrics.get("without") else "")
         )
 
 
@@ -55,12 +56,42 @@ def list_adapters(persona: str | None, database_url: str | None) -> None:
 @database_option
 def show(adapter_id: str, database_url: str | None) -> None:
     """Show ADAPTER_ID with its lineage down to the judgments, as JSON."""
-    from db import adapters as ledger
+    from db import lineage as ancestry
     from db.session import readers, require_current
 
     require_current(database_url)
     with readers(database_url).begin() as session:
-        click.echo(json.dumps(ledger.lineage(session, adapter_id), indent=2, default=str))
+        click.echo(json.dumps(ancestry.tree(session, adapter_id), indent=2, default=str))
+
+
+@adapters.command()
+@click.argument("adapter_id")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "dot"]),
+    default="text",
+    show_default=True,
+    help="dot is Graphviz's: `dot -Tsvg` draws it.",
+)
+@database_option
+def lineage(adapter_id: str, form: str, database_url: str | None) -> None:
+    """Print where ADAPTER_ID comes from and what became of it, down to the base model.
+
+    Judgments (by annotator, kind and batch), snapshot, run, blind comparisons with 95 % intervals,
+    changes of what answers, and the same for every parent. Times are UTC.
+    """
+    from db import lineage as ancestry
+    from db import lineage_words
+    from db.session import readers, require_current
+
+    require_current(database_url)
+    with readers(database_url).begin() as session:
+        told = ancestry.tree(session, adapter_id)
+    if form == "json":
+        click.echo(json.dumps(told, indent=2, default=str, ensure_ascii=False))
+    else:
+        click.echo(lineage_words.as_text(told) if form == "text" else lineage_words.as_dot(told))
 
 
 @adapters.command()

@@ -98,6 +98,18 @@ def generate(
 @click.option("--now", is_flag=True, help="Run it here instead of leaving it to a worker.")
 @click.option("--dry-run", is_flag=True, help="Only print pairs, tokens and steps.")
 @click.option("--config", type=FILE, help="The run.  [default: configs/dpo.yaml]")
+@click.option(
+    "--without-annotator",
+    "without",
+    multiple=True,
+    metavar="NAME",
+    help="Train an adapter again as if this annotator (name or id; repeat for several) had not been"
+    " there, and say what differs. It never answers.",
+)
+@click.option(
+    "--adapter",
+    help="With --without-annotator: which adapter.  [default: the newest trained on judgments]",
+)
 @database_option
 def retrain(
     persona: str,
@@ -105,6 +117,8 @@ def retrain(
     now: bool,
     dry_run: bool,
     config: Path | None,
+    without: tuple[str, ...],
+    adapter: str | None,
     database_url: str | None,
 ) -> None:
     """Ask for a retraining: judgments to pairs, DPO, adapter, blind comparison, promotion.
@@ -123,7 +137,19 @@ def retrain(
     upgrade(database_url)
     make = sessions(database_url)
     _personas(make, (persona,))
+    if adapter and not without:
+        raise click.UsageError("--adapter goes with --without-annotator")
+    if without and (config is not None or include_simulated):
+        raise click.UsageError(
+            "--without-annotator keeps the judgments and the configuration of the adapter's run:"
+            " leave --config and --include-simulated out"
+        )
     settings = load_config(DPOConfig, config or CONFIGS / "dpo.yaml")
+    if dry_run and without:
+        from training.leaving_out import describe
+
+        click.echo(describe(make, persona, adapter, without))
+        return
     if dry_run:
         from training.planning import describe_run
 
@@ -132,11 +158,16 @@ def retrain(
     params: dict[str, Any] = {"include_simulated": True} if include_simulated else {}
     if config is not None:
         params["config"] = asdict(settings)
+    if without:
+        from training.leaving_out import params_of
+
+        params = params_of(make, persona, adapter, without)
+    left_out = params if without else {}
     with make.begin() as session:
         job = jobs.enqueue(
             session, JobKind.RETRAIN, persona=persona, params=params, requested_by="command line"
         )
-        audit.record(session, actor(), "retrain", persona, job=job.id, now=now)
+        audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **left_out)
     if not now:
         click.echo(f"job {job.id} is queued; `personaloop work` runs it")
         return

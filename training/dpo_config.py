@@ -55,6 +55,10 @@ class DPOConfig:
         smoothing: pseudo-judgments on each side of a label.
         even: labels closer to one half than this are dropped.
         heldout_share: share of prompts whose pairs are only measured with.
+        annotator_weights: ``none`` (everybody weighs 1), ``reliability`` (by how well somebody
+            agrees with the others about the pairs that they share) or ``gold`` (by gold answers
+            where there are enough, else as ``reliability``); training/reliability.py has the rule.
+        gold_enough: gold answers from which on these decide the weight, under ``gold``.
         seed: of every order.
         save_every: steps between saved states.
         evaluate_every: steps between measurements on held-out pairs; 0 is only after the last.
@@ -94,6 +98,8 @@ class DPOConfig:
     smoothing: float = 0.0
     even: float = 0.05
     heldout_share: float = 0.1
+    annotator_weights: str = "reliability"
+    gold_enough: int = 10
     seed: int = 7
     save_every: int = 10
     evaluate_every: int = 10
@@ -124,6 +130,8 @@ class DPOConfig:
         in_range(self, "replay_rows", 1)
         in_range(self, "evaluate_every", 0)
         in_range(self, "alarm", 0.0)
+        in_range(self, "gold_enough", 1)
+        one_of(self, "annotator_weights", ("none", "reliability", "gold"))
         one_of(self, "schedule", SCHEDULES)
         for name in ("warmup", "beta1", "beta2"):
             in_range(self, name, 0.0, 1.0)

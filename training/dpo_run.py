@@ -77,7 +77,9 @@ def train_adapter(
         tuple(encoder.pairs(pairs.heldout)),
         tuple(row for row in replay if row is not None),
     )
-    report = pairs_report(pairs, chosen, data, told or {}, dict(encoder.refused))
+    told = {} if told is None else told
+    named = told if snapshot is None else {**told, "snapshot": snapshot}
+    report = pairs_report(pairs, chosen, data, named, dict(encoder.refused))
     try:
         planned_steps(len(training), config, sum(pair.tie for pair in training))
     except TooLittleData as error:
@@ -113,7 +115,7 @@ def train_adapter(
             config=asdict(config),
             metrics={
                 **result.metrics,
-                **(told or {}),
+                **told,
                 **{name: report[name] for name in COUNTS},
                 "dropped": report["dropped_judgments"],
             },

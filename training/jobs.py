@@ -19,6 +19,7 @@ from db.errors import JobCancelled, LeaseLost, PersonaLoopError, Refused
 from db.models import JobKind, JobState, RoundState
 from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config, make_config
+from training.counterfactual import Counterfactual
 from training.deciding import decide_complete
 from training.dpo_config import DPOConfig
 from training.errors import Cancelled, ServiceGone
@@ -40,6 +41,7 @@ SHARES = {
     "measuring": (0.75, 0.8),
     "exporting": (0.8, 0.82),
     "generating": (0.82, 1.0),
+    "comparing": (0.82, 1.0),
 }
 """Where each stage of a retraining lies in the whole."""
 
@@ -164,6 +166,16 @@ class Worker:
         if persona is None:
             raise Refused(f"a {kind.value} job needs a persona")
         candidates = self._candidate_config()
+        if kind is JobKind.RETRAIN and params.get("without"):
+            return Counterfactual(
+                self.sessions,
+                self._connected(lease),
+                persona,
+                of=str(params["of"]),
+                without=[int(each) for each in params["without"]],
+                job_id=job_id,
+                progress=lambda stage, share: lease.progress(stage, overall(stage, share)),
+            ).run()
         if kind is JobKind.RETRAIN:
             dpo = self.dpo or load_config(DPOConfig, CONFIGS / "dpo.yaml")
             overrides = dict(params.get("config") or {})

@@ -180,7 +180,7 @@ def build_pairs(rows: Iterable[Row], options: PairOptions | None = None) -> Pair
     ordered = sorted(rows, key=lambda row: row.judgment_id)
     for row in ordered:
         one, other = row.text_a.strip(), row.text_b.strip()
-        reason = _unusable(str(row.verdict), one, other, options)
+        reason = _unusable(row, one, other, options)
         if reason is not None:
             dropped[reason] += 1
         else:
@@ -203,12 +203,15 @@ def build_pairs(rows: Iterable[Row], options: PairOptions | None = None) -> Pair
     )
 
 
-def _unusable(verdict: str, one: str, other: str, options: PairOptions) -> str | None:
+def _unusable(row: Row, one: str, other: str, options: PairOptions) -> str | None:
     """Why a judgment can make no pair whatever the others say, or None."""
+    verdict = str(row.verdict)
     if verdict == "both_bad":
         return "both bad"
     if verdict == "tie" and options.ties == DROP:
         return "ties"
+    if row.weight <= 0:
+        return "of no weight"
     if one == other:
         return "identical texts"
     return None if one and other else "empty texts"
@@ -235,9 +238,6 @@ def _aggregated(
         return _made(prompt, (first, second), 0.5, mass[_TIE], sides[_TIE], group, tie=True)
     dropped["ties beside other judgments"] += len(sides[_TIE])
     total = mass[first] + mass[second]
-    if total <= 0:
-        dropped["of no weight"] += len(decided)
-        return None
     chosen, rejected = (first, second) if mass[first] >= mass[second] else (second, first)
     label = (mass[chosen] + options.smoothing) / (total + 2 * options.smoothing)
     if label - 0.5 <= options.even:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import adapters, rounds, snapshots
 from db.clock import utcnow
 from db.settings import base_model_dir
+from training import reliability
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import TooLittleData
 from training.pairs import build_pairs
@@ -26,7 +27,8 @@ def describe_run(
     with sessions() as session:
         now = rounds.current_round(session, persona)
         taken = snapshots.take(session, persona, include_simulated=include_simulated)
-        rows = snapshots.rows(session, taken.id)
+        trust = reliability.weigh(session, taken.id, config, before=utcnow())
+        rows = reliability.weighted(snapshots.rows(session, taken.id), trust)
         reference = adapters.incumbent(session, persona)
         known, start = trained_judgments(session, reference), reference.id
         missing, simulated = left_out(session, taken, utcnow()), taken.n_simulated
@@ -39,6 +41,9 @@ def describe_run(
     if missing:
         told = ", ".join(f"{count} {reason}" for reason, count in missing.items())
         lines.append(f"not counted: {told}")
+    if weighty := {who: one for who, one in trust.items() if one.weight != 1}:
+        told = ", ".join(f"annotator {who} {one.weight:g}" for who, one in weighty.items())
+        lines.append(f"weights that are not 1: {told}")
     if simulated:
         lines.append(f"SIMULATED: {simulated} of the judgments were made by no person")
     lines += [

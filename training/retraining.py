@@ -11,17 +11,18 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, rounds, snapshots
+from db import adapters, rounds, snapshot_files, snapshots
 from db.clock import utcnow
 from db.models import JobKind, JobState, RoundState, Run, Snapshot
 from db.settings import outputs_dir
+from training import reliability
 from training.adapters import AdapterCard, portable, verify_adapter
 from training.batches import BatchMaker
 from training.candidates import CandidateConfig, Progress
 from training.configs import CONFIGS, load_config, make_config
 from training.dpo_config import DPOConfig, planned_steps
 from training.dpo_run import train_adapter
-from training.errors import AdapterMissing, TooLittleData
+from training.errors import AdapterMissing, RunLost, TooLittleData
 from training.pairs import PairSet, PreferencePair, build_pairs, normalised
 from training.personas import persona_of
 from training.rounds import (
@@ -53,7 +54,8 @@ class Begun:
         left_out: what the snapshot has not, by reason.
         reference_id: the incumbent at its start.
         adapter_id: of the adapter to be.
-        key: hash of snapshot, configuration, reference and base: asking twice trains once.
+        trust: what each annotator's judgments weigh.
+        key: hash of snapshot, configuration, reference, base and weights: asking twice trains once.
     """
 
     run_id: int
@@ -64,6 +66,7 @@ class Begun:
     left_out: dict[str, int]
     reference_id: str
     adapter_id: str
+    trust: dict[int, reliability.Trust]
     key: str
 
 
@@ -118,7 +121,8 @@ class Retraining:
             snapshot = session.get_one(Snapshot, run.snapshot_id)
             reference = adapters.adapter(session, run.reference_id)
             told = [snapshot.sha256, run.config, reference.sha256, self.service.base_sha256]
-            key = digest(told)
+            trust = reliability.weigh(session, snapshot.id, self.config, before=run.started_at)
+            key = digest(reliability.key_of(told, trust))
             run.folder = portable(self._folder(key))
             if current.state in (RoundState.LABELING, RoundState.TRAINING):
                 current.state, current.run_id = RoundState.TRAINING, run.id
@@ -131,6 +135,7 @@ class Retraining:
                 left_out(session, snapshot, run.started_at),
                 reference.id,
                 f"{self.persona}-r{current.number}-{key[:8]}",
+                trust,
                 key,
             )
 
@@ -182,8 +187,10 @@ class Retraining:
     def _trained(self, begun: Begun, folder: Path, run: RunFolder) -> AdapterCard:
         with self.sessions.begin() as session:
             reference = adapters.adapter(session, begun.reference_id)
+            keep_snapshot(session, begun.snapshot_id, run.path)
             rows = snapshots.rows(session, begun.snapshot_id)
             known = trained_judgments(session, reference)
+        rows = reliability.weighted(rows, begun.trust)
         pairs = build_pairs(rows, self.config.pair_options())
         chosen, earlier = fresh_and_earlier(pairs.training, known, self.config)
         refuse_too_little(chosen, earlier, pairs, self.config)
@@ -212,6 +219,7 @@ class Retraining:
             told={
                 "simulated_judgments": begun.simulated,
                 "not_in_snapshot": begun.left_out,
+                "annotator_weights": reliability.report(begun.trust, self.config),
                 "of_earlier_rounds": len(earlier),
                 "unjudged": len(unjudged),
                 "taste": taste,
@@ -243,6 +251,18 @@ class Retraining:
                 else ""
             )
         )
+
+
+def keep_snapshot(session: Session, snapshot_id: int, folder: Path) -> None:
+    """Put the snapshot's lines into a run's folder; of a begun run, see that they are its own.
+
+    Raises:
+        RunLost: they are not.
+    """
+    taken, begun = session.get_one(Snapshot, snapshot_id), (folder / "run.json").exists()
+    wrong = snapshot_files.keep(session, taken, folder, begun=begun)
+    if wrong:
+        raise RunLost(f"{wrong}; restore it, or delete the folder {folder} to begin anew")
 
 
 def refuse_too_little(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from db import adapters, batches, rounds, snapshots
@@ -31,6 +31,7 @@ from db.models import (
     Round,
     RoundState,
     Run,
+    SetAside,
     Snapshot,
     SnapshotJudgment,
 )
@@ -149,6 +150,10 @@ def left_out(
         snapshot: the judgments that were frozen.
         before: what came later was not left out, it came too late.
         without: annotators (ids) who were left out on purpose.
+
+    Returns:
+        Counts by reason. Together with the snapshot's judgments, those of every reason but
+        ``revised or undone`` and ``skipped`` are all that stood.
     """
     inside = select(SnapshotJudgment.judgment_id).where(SnapshotJudgment.snapshot_id == snapshot.id)
     told = session.execute(
@@ -157,6 +162,10 @@ def left_out(
             Batch.purpose,
             Prompt.split,
             Retraction.judgment_id,
+            and_(
+                SetAside.comparison_id.is_not(None),
+                SetAside.decision.is_distinct_from(snapshots.RELEASED),
+            ),
             Annotator.kind,
             Annotator.id,
         )
@@ -166,6 +175,7 @@ def left_out(
         .join(Batch, Batch.id == Comparison.batch_id)
         .join(Annotator, Annotator.id == Judgment.annotator_id)
         .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+        .outerjoin(SetAside, SetAside.comparison_id == Comparison.id)
         .where(
             Comparison.persona_slug == snapshot.persona_slug,
             Judgment.created_at <= before,
@@ -197,17 +207,20 @@ def _why_left_out(
     purpose: str,
     split: str,
     retracted: int | None,
+    aside: bool,
     annotator: AnnotatorKind,
     unwanted: bool,
 ) -> str:
-    if batch is BatchKind.BLIND:
-        return "in blind comparisons"
     if retracted is not None:
         return "revised or undone"
+    if batch is BatchKind.BLIND:
+        return "in blind comparisons"
     if purpose == snapshots.GOLD:
         return "gold"
     if split == snapshots.HELDOUT:
         return "on prompts of blind comparisons"
+    if aside:
+        return "set aside"
     if unwanted:
         return "by annotators left out on purpose"
     return "by no person" if annotator is not AnnotatorKind.HUMAN else "of unknown texts"

@@ -89,6 +89,7 @@ def dpo(
     from db.clock import utcnow
     from db.models import JobKind, JobState, Run
     from db.session import sessions, upgrade
+    from training import reliability
     from training.adapters import portable
     from training.configs import CONFIGS, load_config
     from training.dpo_config import DPOConfig
@@ -96,6 +97,7 @@ def dpo(
     from training.pair_files import read_pairs
     from training.pairs import build_pairs
     from training.personas import persona_of
+    from training.retraining import keep_snapshot
     from training.rounds import adapter_of, left_out
     from training.runs import RunFolder
     from training.service import open_service
@@ -107,11 +109,15 @@ def dpo(
         start, taken, told = adapter_of(session, persona, reference), None, {}
         if pairs_file is None:
             taken = snapshots.take(session, persona, include_simulated=include_simulated)
+            trust = reliability.weigh(session, taken.id, settings, before=utcnow())
             told = {
                 "simulated_judgments": taken.n_simulated,
                 "not_in_snapshot": left_out(session, taken, utcnow()),
+                "annotator_weights": reliability.report(trust, settings),
             }
-            pairs = build_pairs(snapshots.rows(session, taken.id), settings.pair_options())
+            rows = reliability.weighted(snapshots.rows(session, taken.id), trust)
+            pairs = build_pairs(rows, settings.pair_options())
+            keep_snapshot(session, taken.id, outputs_dir() / "runs" / name)
         else:
             pairs = read_pairs(pairs_file, settings.pair_options())
     click.echo(pairs.in_words(), err=True)

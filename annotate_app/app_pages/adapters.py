@@ -147,7 +147,14 @@ def card(persona: str) -> None:
         f" :small[:gray[since {ago(now.created_at)}{why(now)}]]"
     )
     challenger(persona)
-    others = [one.id for one in own if one.id != now.adapter and one.kind != "external"]
+    panels.link(
+        "lineage", "Where it comes from", ":material/account_tree:", {"adapter": now.adapter}
+    )
+    others = [
+        one.id
+        for one in own
+        if one.id != now.adapter and one.kind != "external" and not one.metrics.get("without")
+    ]
     with st.container(horizontal=True):
         if st.button(
             "Promote …",

@@ -257,3 +257,4 @@ for slug in dict.fromkeys(view.persona for view in views):
         now = answering[slug].adapter
         with st.expander(f"Where {short(now, short_of, slug)}, which answers now, comes from"):
             st.markdown("\n".join(tree(work_queries.lineage(now))))
+            panels.link("lineage", "Down to the pairs", ":material/account_tree:", {"adapter": now})

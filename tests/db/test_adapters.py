@@ -6,7 +6,7 @@ import pytest
 from filling import PERSONA
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import adapters, judgments, rounds, snapshots
+from db import adapters, judgments, lineage, rounds, snapshots
 from db.candidates import nearly_same, put_candidate, token_ids, token_logprobs
 from db.errors import IncumbentChanged, NotFound, Refused
 from db.models import Candidate, JobKind, Run
@@ -68,7 +68,7 @@ def test_lineage_leads_from_an_adapter_to_its_judgments(make: Make) -> None:
             parents=[{"id": f"{PERSONA}-old", "sha256": "x"}, {"id": "unknown", "sha256": "y"}],
             run_id=run.id,
         )
-        found = adapters.lineage(session, "child")
+        found = lineage.tree(session, "child")
     assert found["snapshot"]["by_kind"] == {"human": 2, "simulated": 2, "automatic": 0}
     assert found["snapshot"]["annotators"] == 2
     assert found["parents"][0]["kind"] == "sft"

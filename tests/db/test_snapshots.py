@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import random
+from pathlib import Path
 
 import filling
 import pytest
@@ -9,11 +11,23 @@ from filling import PERSONA
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import snapshots
+from db import erasing, labeling, snapshot_files, snapshots
+from db.clock import utcnow
 from db.doctor import examine
 from db.errors import NotFound, Refused
-from db.models import Batch, Prompt, Snapshot
+from db.models import (
+    Batch,
+    Comparison,
+    JobKind,
+    Judgment,
+    Prompt,
+    Retraction,
+    Run,
+    SetAside,
+    Snapshot,
+)
 from db.prompts import canonical_json
+from training.rounds import left_out
 
 Make = sessionmaker[Session]
 
@@ -135,3 +149,107 @@ def test_doctor_verifies_snapshots_of_both_forms_and_finds_a_wrong_one(
                 )
     wrong = [each.text for each in examine(url) if not each.ok and "snapshot" in each.text]
     assert len(wrong) == 1 and wrong[0].startswith("snapshot 3 of")
+
+
+KINDS = ("label", "blind", "gold", "heldout", "aside", "released", "undone")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_standing_judgment_is_in_the_snapshot_or_counted_under_its_reason(
+    make: Make, seed: int
+) -> None:
+    """Whatever is judged by whom: kept and dropped together are all that stands."""
+    chance = random.Random(seed)
+    with make.begin() as session:
+        filling.persona(session)
+        crowd = [
+            filling.somebody(session, "ann").id,
+            filling.somebody(session, "bob").id,
+            filling.somebody(session, "robot", "simulated").id,
+        ]
+        for kind in chance.choices(KINDS, k=5):
+            name = f"{kind} {chance.random()}"
+            filling.batch(
+                session, pairs=3, overlap=2, name=name, kind="blind" if kind == "blind" else "label"
+            )
+            made = session.query(Batch).filter_by(name=name).one()
+            for who in chance.sample(crowd, 2):
+                for _ in range(chance.randint(1, 3)):
+                    filling.judge_next(session, who, chance.choice(["a", "b", "tie", "both_bad"]))
+                if kind == "undone":
+                    labeling.undo(session, who)
+            if kind == "gold":
+                made.purpose = "gold"
+            for comparison in session.query(Comparison).filter_by(batch_id=made.id):
+                if kind == "heldout" and chance.random() < 0.7:
+                    comparison.prompt.split = "heldout"
+                if kind in ("aside", "released"):
+                    decision = (
+                        "released" if kind == "released" else chance.choice([None, "dropped"])
+                    )
+                    session.add(
+                        SetAside(
+                            comparison_id=comparison.id, reason="A says x", overlap=2,
+                            decision=decision,
+                        )
+                    )  # fmt: skip
+        erased = erasing.erase(session, "bob", actor="ann")
+        assert erased.annotator_id == crowd[1]
+        without = chance.choice([[], [crowd[0]]])
+        standing = (
+            session.query(Judgment)
+            .outerjoin(Retraction, Retraction.judgment_id == Judgment.id)
+            .filter(Retraction.judgment_id.is_(None))
+            .count()
+        )
+        try:
+            taken = snapshots.take(
+                session, PERSONA, include_simulated=seed % 2 == 0, without=without
+            )
+        except Refused:
+            taken = Snapshot(id=0, persona_slug=PERSONA, n_judgments=0)
+        told = left_out(session, taken, utcnow(), without)
+        dropped = sum(n for why, n in told.items() if why not in ("revised or undone", "skipped"))
+        assert taken.n_judgments + dropped == standing, told
+        for row in snapshots.rows_of(session, snapshots.members(session, taken.id)):
+            comparison = session.get_one(Comparison, row.comparison_id)
+            assert comparison.batch.kind != "blind" and comparison.batch.purpose != "gold"
+            assert comparison.prompt.split != "heldout"
+            aside = session.get(SetAside, row.comparison_id)
+            assert aside is None or aside.decision == "released"
+
+
+def test_the_file_in_a_run_folder_is_the_snapshot_and_doctor_sees_it_altered_or_gone(
+    make: Make, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONALOOP_OUTPUTS", str(tmp_path))
+    folder = tmp_path / "runs" / "one"
+    with make.begin() as session:
+        judged(session, "ann", "bob")
+        taken = snapshots.take(session, PERSONA)
+        session.add(
+            Run(kind=JobKind.RETRAIN, persona_slug=PERSONA, snapshot_id=taken.id,
+                folder="outputs/runs/one")
+        )  # fmt: skip
+        assert snapshot_files.keep(session, taken, folder, begun=False) is None
+        path = folder / "snapshot.jsonl"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == taken.sha256
+        assert path.stat().st_mode & 0o777 == 0o444
+        assert snapshot_files.keep(session, taken, folder, begun=True) is None
+
+    def wrong() -> list[str]:
+        return [each.text for each in examine(url) if not each.ok and "snapshot" in each.text]
+
+    assert wrong() == []
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b'"verdict":"a"', b'"verdict":"b"', 1))
+    (said,) = wrong()
+    assert "snapshot.jsonl is not snapshot 1" in said and "restore" in said
+    with make.begin() as session:
+        taken = session.get_one(Snapshot, 1)
+        assert "altered" in str(snapshot_files.keep(session, taken, folder, begun=True))
+    path.unlink()
+    assert wrong() == [], "a run of earlier code has none"
+    (folder / "pairs.json").write_text('{"snapshot": "abc"}')
+    (said,) = wrong()
+    assert "cannot be read" in said

@@ -273,6 +273,15 @@ def test_the_whole_round_from_pairs_to_rollback(place: Place, screenshots: Path)
     expect(analyst.get_by_text(challenger).first).to_be_visible(timeout=PATIENCE_MS)
     expect(analyst.get_by_text(re.compile("promoted$")).first).to_be_visible(timeout=PATIENCE_MS)
     picture(analyst, screenshots / "rounds.png")
+    go(analyst, served, f"lineage?adapter={challenger}", "Lineage")
+    expect(analyst.get_by_text("The pairs behind it")).to_be_visible(timeout=PATIENCE_MS)
+    cards = analyst.locator(".pl-tree-card")
+    expect(cards).to_have_count(3)  # the challenger, the shipped one, the base model
+    analyst.screenshot(path=screenshots / "lineage.png")
+    cards.nth(0).get_by_role("link", name="the start").first.click()
+    expect(analyst.get_by_text("was made without judgments of its own")).to_be_visible(
+        timeout=PATIENCE_MS
+    )
 
 
 def _label_batch(database: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from workbench import PERSONA, STARTER, small_candidates, small_dpo
 
-from db import adapters, jobs
+from db import adapters, jobs, lineage
 from db.clock import utcnow
 from db.errors import JobCancelled, Refused
 from db.models import (
@@ -189,9 +189,9 @@ def test_a_retraining_ends_in_a_blind_comparison_and_the_gate_decides(ledger, wo
         promoted = current.state is RoundState.PROMOTED
         assert answers == (current.challenger_id if promoted else STARTER)
         assert "SIMULATED" in current.decision["words"]
-        lineage = adapters.lineage(session, current.challenger_id)
-        assert lineage["parents"][0]["id"] == STARTER
-        assert lineage["snapshot"]["judgments"] == 24
+        told = lineage.tree(session, current.challenger_id)
+        assert told["parents"][0]["id"] == STARTER
+        assert told["snapshot"]["judgments"] == 24
         if promoted:
             adapters.rollback(session, PERSONA, actor="test")
             assert adapters.incumbent(session, PERSONA).id == STARTER
@@ -519,3 +519,32 @@ def test_unjudged_pairs_are_labeled_once_kept_and_reported(ledger, workshop):
     assert "why" in report["taste"] or report["taste"]["likes"]
     unjudged = [pair for pair in report["pairs"] if not pair["judgments"]]
     assert len(unjudged) == report["unjudged"]
+
+
+def test_a_run_keeps_its_snapshot_and_refuses_one_that_was_altered(ledger, workshop, monkeypatch):
+    import hashlib
+
+    from db.models import Snapshot
+    from training import dpo_run
+
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    with monkeypatch.context() as patched:
+
+        def killed(*args, **kwargs):
+            raise Killed
+
+        patched.setattr(dpo_run, "train_dpo", killed)
+        with pytest.raises(Killed):
+            worker_of(ledger, workshop).step()
+    with ledger.begin() as session:
+        run = session.scalars(select(Run)).one()
+        path = workshop.outputs.joinpath(*run.folder.split("/")[1:]) / "snapshot.jsonl"
+        sha256 = session.scalars(select(Snapshot.sha256)).one()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    expire(ledger)
+    done = worker_of(ledger, workshop).step()
+    assert done.outcome == "failed" and "snapshot.jsonl is not snapshot 1" in done.message
+    assert count(ledger, Adapter) == 1 and state_of(ledger) is RoundState.LABELING

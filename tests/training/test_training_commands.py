@@ -54,6 +54,26 @@ def test_adapters_are_listed_shown_promoted_and_rolled_back(run):
     refused(run("adapters", "show", "nothing"), "no adapter 'nothing'")
 
 
+def test_a_lineage_is_printed_as_text_values_and_graph(run):
+    text = run("adapters", "lineage", STARTER).output
+    assert text.startswith(f"{STARTER} (sft)") and "by test: shipped" in text
+    assert "(base model), weights" in text
+    assert (
+        json.loads(run("adapters", "lineage", STARTER, "--format", "json").output)["id"] == STARTER
+    )
+    assert run("adapters", "lineage", STARTER, "--format", "dot").output.startswith("digraph")
+    refused(run("adapters", "lineage", "nothing"), "no adapter 'nothing'")
+
+
+def test_leaving_somebody_out_wants_an_adapter_that_learned_and_takes_no_other_options(run):
+    asked = ("retrain", "--persona", PERSONA, "--without-annotator", "ann")
+    for more in ((), ("--dry-run",), ("--now",)):
+        refused(run(*asked, *more), "was trained on judgments yet")
+    assert "keeps the judgments" in run(*asked, "--include-simulated").output
+    alone = run("retrain", "--persona", PERSONA, "--adapter", STARTER)
+    assert alone.exit_code == 2 and "goes with --without-annotator" in alone.output
+
+
 def test_adapters_are_fused_into_the_ledger(run, workshop):
     name = f"fused-{workshop.outputs.name[-4:]}-test"
     parts = (f"{STARTER}=0.5", f"{STARTER}=0.5")
