@@ -25,6 +25,7 @@ from training.job_config import JobConfig
 from training.planning import plan_run
 from training.rounds import why_blind
 from training.trigger import Due, Fresh, due, fresh_of, last_retraining, made_at, seen_by_runs
+from training.troubles import one_line
 
 log = logging.getLogger(__name__)
 Sessions = sessionmaker[Session]
@@ -81,13 +82,17 @@ class Tick:
         with self.readers() as session:
             slugs = sorted(session.scalars(select(Persona.slug)))
         for slug in slugs:
-            try:
-                yield self._persona(slug, now or utcnow())
-            except Exception as error:  # noqa: BLE001 - the other personas are looked at all the same
-                if not isinstance(error, PersonaLoopError):
-                    log.error("%s", slug, exc_info=error)
-                told = " ".join(str(error).split()) or type(error).__name__
-                yield Look(slug, f"failed: {told}", failed=True)
+            yield self._safely(slug, now or utcnow())
+
+    def _safely(self, slug: str, now: datetime) -> Look:
+        """A look at one persona; where it fails, the others are looked at all the same."""
+        try:
+            return self._persona(slug, now)
+        except PersonaLoopError as error:
+            return Look(slug, f"failed: {error}", failed=True)
+        except Exception as error:
+            log.exception("looking at %s", slug)
+            return Look(slug, f"failed: {one_line(error)}", failed=True)
 
     def _decide(self) -> None:
         """Decide every complete blind comparison, as a worker does."""
@@ -146,10 +151,11 @@ class Tick:
             last = last_retraining(session, slug)
             ended = None if last is None else last.finished_at
         # A pair has a judgment at least, so that often no text needs to be read.
-        most = min(made.values(), default=None)
-        bound = due(Fresh(len(made), len(made), most), ended, self.job, now)
+        most = Fresh(len(made), len(made), min(made.values(), default=None))
+        there = f"{len(made)} new judgment{'' if len(made) == 1 else 's'}"
+        bound = due(most, ended, self.job, now, there=there)
         if not bound.now:
-            return Due(False, bound.words.replace("new pair", "new judgment"))
+            return bound
         plan = plan_run(self.sessions, slug, self.dpo, self.job, include_simulated=simulated)
         chosen = due(fresh_of(plan.pairs.training, seen, made), ended, self.job, now)
         if chosen.now and plan.refusals:

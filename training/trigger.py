@@ -42,7 +42,14 @@ class Due:
     words: str
 
 
-def due(fresh: Fresh, last_ended: datetime | None, config: JobConfig, now: datetime) -> Due:
+def due(
+    fresh: Fresh,
+    last_ended: datetime | None,
+    config: JobConfig,
+    now: datetime,
+    *,
+    there: str = "",
+) -> Due:
     """The rule: (enough pairs and prompts, or old enough) and the cooldown is over.
 
     Args:
@@ -50,8 +57,9 @@ def due(fresh: Fresh, last_ended: datetime | None, config: JobConfig, now: datet
         last_ended: when the persona's last retraining ended, whatever came of it; None for never.
         config: the numbers.
         now: the moment (UTC).
+        there: what is new, in words; "" says its pairs and prompts.
     """
-    there = f"{_many(fresh.pairs, 'new pair')} on {_many(fresh.prompts, 'prompt')}"
+    there = there or f"{_many(fresh.pairs, 'new pair')} on {_many(fresh.prompts, 'prompt')}"
     if fresh.pairs == 0 or fresh.oldest is None:
         return Due(False, "nothing new to train on since the last run")
     if last_ended is not None:
@@ -64,7 +72,7 @@ def due(fresh: Fresh, last_ended: datetime | None, config: JobConfig, now: datet
     age = (now - fresh.oldest).total_seconds() / 3600
     if config.age_hours and age >= config.age_hours:
         return Due(True, f"{there}, the oldest judgment {hours(age)} old")
-    wanted = f"{config.pairs} on {config.prompts} are wanted"
+    wanted = f"{config.pairs} pairs on {config.prompts} prompts are wanted"
     if config.age_hours:
         wanted += f", or any in {hours(config.age_hours - age)}"
     return Due(False, f"{there}; {wanted}")

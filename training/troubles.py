@@ -11,8 +11,8 @@ from db.errors import PersonaLoopError
 from training.errors import ServiceGone
 
 PASSING = frozenset({404, 408, 409, 410, 425, 429})
-"""Statuses below 500 that pass by themselves or with a new client: 404 and 410 are said by an engine
-that was started anew and knows the old one's models and requests no more."""
+"""Statuses below 500 that pass by themselves or with a new client: 404 and 410 are what an engine
+says that was started anew and knows the old one's models and requests no more."""
 LOST = frozenset(
     {"APIConnectionError", "RetryableException", "HTTPError", "ConnectionError", "URLError"}
 )
