@@ -23,6 +23,7 @@ from training.dpo_config import DPOConfig
 from training.errors import GateRefused
 from training.job_config import JobConfig
 from training.planning import plan_run
+from training.readiness import not_ready, readiness_of
 from training.rounds import why_blind
 from training.trigger import Due, Fresh, due, fresh_of, last_retraining, made_at, seen_by_runs
 from training.troubles import one_line
@@ -156,6 +157,11 @@ class Tick:
         bound = due(most, ended, self.job, now, there=there)
         if not bound.now:
             return bound
+        with self.readers() as session:
+            limits = self.job.limits()
+            ready = readiness_of(session, slug, limits, include_simulated=simulated)
+        if not ready.ready:
+            return Due(False, f"{there}, but {not_ready(ready)}")
         plan = plan_run(self.sessions, slug, self.dpo, self.job, include_simulated=simulated)
         chosen = due(fresh_of(plan.pairs.training, seen, made), ended, self.job, now)
         if chosen.now and plan.refusals:

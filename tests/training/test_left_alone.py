@@ -29,6 +29,10 @@ from training.troubles import disk_full, one_line, reason, service_trouble
 SAME: set[str] = set()
 
 
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
 def first_place(messages, persona, a, b):
     return "a"
 
@@ -107,9 +111,6 @@ def test_a_run_that_an_update_of_the_code_interrupted_begins_anew(ledger, worksh
     labeled(ledger, workshop)
     ask(ledger, JobKind.RETRAIN, include_simulated=True)
 
-    class Killed(BaseException):
-        pass
-
     def die(*args, **kwargs):
         raise Killed
 
@@ -167,9 +168,15 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more(either, workshop, monk
     assert count(ledger, Run) == 1 and state_of(ledger) is RoundState.BLIND
 
 
-def test_a_full_disk_fails_with_its_reason_and_asked_again_goes_on(ledger, workshop, monkeypatch):
-    labeled(ledger, workshop)
-    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+def fails_in_the_loss(ledger, workshop, monkeypatch):
+    """The loss fails, which poisons the client: the job fails with the loss's own words."""
+    with monkeypatch.context() as patched:
+        patched.setattr(dpo, "loss_of", lambda *a: once(None, ValueError("a margin of no number")))
+        failed(ledger, workshop, "ValueError: a margin of no number")
+
+
+def fails_on_a_full_disk(ledger, workshop, monkeypatch):
+    """There is no space to note the second saved state: the job fails and says the remedy."""
     real, wrote = runs.write_atomically, []
 
     def full(path: Path, text: str):
@@ -182,18 +189,69 @@ def test_a_full_disk_fails_with_its_reason_and_asked_again_goes_on(ledger, works
         patched.setattr(runs, "write_atomically", full)
         message = failed(ledger, workshop, "the disk is full")
     assert "checkpoint.json" in message and "ask again" in message
+
+
+def dies_before_the_note(ledger, workshop, monkeypatch):
+    """Killed between the saved state and its note, it leaves a state that only the intent names."""
+    real = runs.RunFolder.put_checkpoint
+
+    def die(self, step, path):
+        if step == 6:
+            raise Killed
+        real(self, step, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs.RunFolder, "put_checkpoint", die)
+        with pytest.raises(Killed):
+            worker_of(ledger, workshop).step()
+    expire(ledger)
+
+
+def meets_a_cut_wire_and_a_new_engine(ledger, workshop, monkeypatch):
+    """The engine was started anew, and the wire breaks under a loss: the worker tries again."""
+    real, cut = dpo.loss_of, []
+
+    def cut_once(*args):
+        cut.append(1)
+        return once(None, ConnectionError("the wire was cut")) if len(cut) == 1 else real(*args)
+
+    worker = hasty(ledger, workshop)
+    worker.connect = once(worker.connect, ServiceGone("the engine was started anew"))
+    with monkeypatch.context() as patched:
+        patched.setattr(dpo, "loss_of", cut_once)
+        made = retrained(ledger, workshop, worker)
+    assert len(cut) > 1
+    return made
+
+
+def test_mishap_after_mishap_ends_in_the_same_adapter(ledger, workshop, monkeypatch):
+    labeled(ledger, workshop)
+    service = workshop.service()
+
+    def states(model):
+        told = service.rest.list_checkpoints(model).result().checkpoints
+        return sorted(each.tinker_path.rpartition("/")[2] for each in told)
+
+    for mishap in (fails_in_the_loss, fails_on_a_full_disk):
+        ask(ledger, JobKind.RETRAIN, include_simulated=True)
+        mishap(ledger, workshop, monkeypatch)
     ask(ledger, JobKind.RETRAIN, include_simulated=True)
-    made = retrained(ledger, workshop)
+    dies_before_the_note(ledger, workshop, monkeypatch)
     with ledger.begin() as session:
-        first, second = session.scalars(select(Run).order_by(Run.id))
-        assert (first.state, second.state) == (JobState.FAILED, JobState.DONE)
-        assert first.key == second.key and made.run_id == second.id
-        steps = [r["step"] for r in runs.RunFolder(outputs_of(workshop, second)).metrics()]
-    assert steps == sorted(set(steps)), "it went on from the first checkpoint"
-
-
-def outputs_of(workshop, run):
-    return workshop.outputs.joinpath(*run.folder.split("/")[-2:])
+        run = session.scalars(select(Run).order_by(Run.id.desc())).first()
+        folder = runs.RunFolder(workshop.outputs.joinpath(*run.folder.split("/")[-2:]))
+    intent = folder.read(saving.INTENT)
+    assert intent is not None and intent["step"] == 6
+    model = intent["path"].split("/")[2]
+    assert "step-000006" in states(model), "written, and noted nowhere but in the intent"
+    made = meets_a_cut_wire_and_a_new_engine(ledger, workshop, monkeypatch)
+    assert states(model) == [] and folder.read(saving.INTENT) is None
+    with ledger.begin() as session:
+        found = list(session.scalars(select(Run).order_by(Run.id)))
+    assert [run.state for run in found] == ["failed", "failed", "done"]
+    assert len({run.key for run in found}) == 1 and made.run_id == found[-1].id
+    steps = [record["step"] for record in folder.metrics()]
+    assert steps == list(range(1, len(steps) + 1)), "one curve without a gap or a repeat"
 
 
 def test_a_ledger_without_space_for_the_reason_loses_nothing(ledger, workshop, monkeypatch):
@@ -211,36 +269,6 @@ def test_a_ledger_without_space_for_the_reason_loses_nothing(ledger, workshop, m
     expire(ledger)
     done = worker_of(ledger, workshop).step()
     assert (done.job_id, done.outcome) == (job_id, "failed")
-
-
-def test_a_loss_that_fails_poisons_the_client_and_is_the_reason(ledger, workshop, monkeypatch):
-    labeled(ledger, workshop)
-    ask(ledger, JobKind.RETRAIN, include_simulated=True)
-    with monkeypatch.context() as patched:
-        patched.setattr(dpo, "loss_of", lambda *a: once(None, ValueError("a margin of no number")))
-        failed(ledger, workshop, "ValueError: a margin of no number")
-    ask(ledger, JobKind.RETRAIN, include_simulated=True)
-    retrained(ledger, workshop)
-
-
-def test_a_wire_that_breaks_under_the_loss_and_an_engine_that_vanished_are_tried_again(
-    ledger, workshop, monkeypatch
-):
-    labeled(ledger, workshop)
-    ask(ledger, JobKind.RETRAIN, include_simulated=True)
-    real, cut = dpo.loss_of, []
-
-    def cut_once(*args):
-        if not cut:
-            cut.append(1)
-            return once(None, ConnectionError("the wire was cut"))
-        return real(*args)
-
-    monkeypatch.setattr(dpo, "loss_of", cut_once)
-    worker = hasty(ledger, workshop)
-    worker.connect = once(worker.connect, ServiceGone("the engine was started anew"))
-    retrained(ledger, workshop, worker)
-    assert cut and count(ledger, Run) == 1
 
 
 def test_attempts_are_bounded_and_the_last_reason_is_told(ledger, workshop, monkeypatch):
@@ -283,38 +311,6 @@ def test_judgments_that_are_not_ready_train_nothing_unless_forced(ledger, worksh
     with ledger.begin() as session:
         made = session.scalars(select(Adapter).where(Adapter.kind == "dpo")).one()
     assert made.metrics["forced"] == "a trial"
-
-
-def test_a_state_that_a_kill_left_before_its_note_is_deleted(ledger, workshop, monkeypatch):
-    labeled(ledger, workshop)
-    ask(ledger, JobKind.RETRAIN, include_simulated=True)
-    service = workshop.service()
-
-    class Killed(BaseException):
-        pass
-
-    def die(self, step, path):
-        if step == 4:
-            raise Killed
-        self.write("checkpoint.json", {"step": step, "path": path})
-
-    def states(model):
-        told = service.rest.list_checkpoints(model).result().checkpoints
-        return sorted(each.tinker_path.rpartition("/")[2] for each in told)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(runs.RunFolder, "put_checkpoint", die)
-        with pytest.raises(Killed):
-            worker_of(ledger, workshop).step()
-    with ledger.begin() as session:
-        folder = runs.RunFolder(outputs_of(workshop, session.scalars(select(Run)).one()))
-    intent = folder.read(saving.INTENT)
-    assert intent is not None and intent["step"] == 4
-    model = intent["path"].split("/")[2]
-    assert states(model) == ["step-000002", "step-000004"], "written, and noted nowhere but there"
-    expire(ledger)
-    retrained(ledger, workshop)
-    assert states(model) == [] and folder.read(saving.INTENT) is None
 
 
 def answered(status: int) -> tinker.APIStatusError:
