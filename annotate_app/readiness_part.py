@@ -39,7 +39,8 @@ def shown(found: Readiness) -> None:
     with st.expander("Ready to train on" if found.ready else "All that was asked"):
         lines = []
         for each in found.questions:
-            known = "not known yet" if each.value is None else "good"
+            unknown = "nothing to ask" if each.name == "graph" else "not known yet"
+            known = unknown if each.value is None else "good"
             colour = "red" if not each.ok else "gray" if each.value is None else "green"
             mark = f":{colour}-badge[{known if each.ok else 'not good enough'}]"
             words = panels.say(_sentence(each.words))

@@ -49,6 +49,14 @@ def name_of(persona: str | None) -> str:
     return names.get(persona or "", persona or "everything")
 
 
+def readiness_of(row):
+    """Whether a persona's judgments are good enough, simulated ones with them where chosen."""
+    slug = row["persona"]
+    alone = int(row["new_by_people"]) == 0 and int(row["simulated"]) > 0
+    simulated = bool(st.session_state.get(f"simulated-{slug}", alone))
+    return readiness_part.readiness_of(slug, include_simulated=simulated)
+
+
 def headline(jobs, usable, waits: dict[str, str]) -> str:
     """The finding: what runs, who is ready, or whose new adapter is being compared."""
     running = [job for job in jobs if job.state == "running"]
@@ -63,10 +71,14 @@ def headline(jobs, usable, waits: dict[str, str]) -> str:
     enough = ready[ready["new"] >= WANTED]
     if waits and not len(enough):
         return f"{name_of(next(iter(waits)))} has a new adapter that is being compared blind"
+    for _, row in enough.iterrows():
+        if readiness_of(row).ready:
+            new = many(int(row["new"]), "new decided judgment")
+            return f"{name_of(row['persona'])} can be retrained: {new}"
     if len(enough):
         row = enough.iloc[0]
         new = many(int(row["new"]), "new decided judgment")
-        return f"{name_of(row['persona'])} can be retrained: {new}"
+        return f"{name_of(row['persona'])} has {new}, not good enough to learn from yet"
     if len(ready):
         row = ready.iloc[0]
         new = many(int(row["new"]), "new decided judgment")
@@ -267,15 +279,14 @@ def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
                 value=int(row["new_by_people"]) == 0,
             )
         if int(row["decided"]):
-            simulated = bool(st.session_state.get(f"simulated-{slug}", False))
-            found = readiness_part.readiness_of(slug, include_simulated=simulated)
+            found = readiness_of(row)
             readiness_part.shown(found)
     unready = found is not None and not found.ready
     buttons = st.container(horizontal=True)
     buttons.button(
         f"Retrain {name_of(slug)}",
         key=f"retrain-{slug}",
-        type="primary" if new >= WANTED and not busy and not waits else "secondary",
+        type="primary" if new >= WANTED and not (busy or waits or unready) else "secondary",
         disabled=busy or bool(waits) or row is None or not int(row["decided"]) or unready,
         on_click=retrain,
         args=(slug,),

@@ -5,7 +5,7 @@ from random import Random
 from annotate_app import work_queries
 from db.models import AuditEntry
 from tests.annotate_app import seeding
-from tests.annotate_app.test_dashboards import ledger, show, words
+from tests.annotate_app.test_dashboards import finding, ledger, show, words
 
 __all__ = ["ledger"]
 SLUG = "playful_sidekick"
@@ -40,6 +40,7 @@ def test_judgments_that_lean_to_one_side_are_not_trained_on_unless_for_a_reason(
         always_first(session, monkeypatch)
     page = show("training")
     assert page.button(key=f"retrain-{SLUG}").disabled
+    assert finding(page).endswith("not good enough to learn from yet")
     said = words(page)
     assert (
         "The first place won 100%" in said and "more judgments without a leaning would do" in said
