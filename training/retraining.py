@@ -39,6 +39,7 @@ from training.rounds import (
 )
 from training.run_keys import claim_key, settle_orphans
 from training.runs import RunFolder, digest
+from training.saving import clear_intent
 from training.service import Service
 from training.unjudged import unjudged_pairs
 
@@ -115,6 +116,7 @@ class Retraining:
         self.config = config or load_config(DPOConfig, CONFIGS / "dpo.yaml")
         self.candidates = candidates or load_config(CandidateConfig, CONFIGS / "candidates.yaml")
         self.progress = progress
+        self._left: RunFolder | None = None
 
     def run(self) -> str:
         """All stages; what was achieved, in a sentence.
@@ -159,7 +161,7 @@ class Retraining:
             run.folder = portable(self._folder(key))
             if current.state in (RoundState.LABELING, RoundState.TRAINING):
                 current.state, current.run_id = RoundState.TRAINING, run.id
-            return Begun(
+            begun = Begun(
                 run.id,
                 current.number,
                 snapshot.id,
@@ -171,6 +173,8 @@ class Retraining:
                 key,
                 self.force,
             )
+        self._forget_left()
+        return begun
 
     def _begun_by(self, session: Session, code: str) -> Run | None:
         """The job's run; None where it has none, or one of another code, which ends here.
@@ -181,9 +185,19 @@ class Retraining:
         if run is None or run.state is JobState.DONE or run.code_sha256 in (None, code):
             return run
         assert self.job_id is not None
+        self._left = RunFolder(outputs_dir() / "runs" / Path(run.folder).name)
         abandon_run(session, self.job_id, JobState.FAILED)
         session.flush()
         return None
+
+    def _forget_left(self) -> None:
+        """Delete the saved states of a run that ended here: nothing will go on from them."""
+        if self._left is not None:
+            clear_intent(self.service, self._left)
+            last = self._left.checkpoint()
+            self.service.forget(last.path if last else None)
+            self._left.restart()
+            self._left = None
 
     def _new_run(self, session: Session, reference_id: str) -> Run:
         taken = snapshots.take(session, self.persona, include_simulated=self.include_simulated)
