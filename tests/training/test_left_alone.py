@@ -71,6 +71,12 @@ def failed(ledger, workshop, words, worker=None):
     return done.message
 
 
+def states(workshop, model):
+    """Saved states of a model on the service."""
+    told = workshop.service().rest.list_checkpoints(model).result().checkpoints
+    return sorted(each.tinker_path.rpartition("/")[2] for each in told)
+
+
 def once(real, error):
     """A function that fails at its first call."""
     calls = []
@@ -111,16 +117,21 @@ def test_a_run_that_an_update_of_the_code_interrupted_begins_anew(ledger, worksh
     labeled(ledger, workshop)
     ask(ledger, JobKind.RETRAIN, include_simulated=True)
 
-    def die(*args, **kwargs):
+    real, paths = runs.RunFolder.put_checkpoint, []
+
+    def note_and_die(self, step, path):
+        real(self, step, path)
+        paths.append(path)
         raise Killed
 
     with monkeypatch.context() as patched:
         patched.setattr(retraining, "code_sha256", lambda persona: "0" * 64)
-        patched.setattr(retraining, "train_adapter", die)
+        patched.setattr(runs.RunFolder, "put_checkpoint", note_and_die)
         with pytest.raises(Killed):
             worker_of(ledger, workshop).step()
     expire(ledger)
     made = retrained(ledger, workshop)
+    assert states(workshop, paths[0].split("/")[2]) == [], "nothing is left on the service"
     with ledger.begin() as session:
         first, second = session.scalars(select(Run).order_by(Run.id))
         assert (first.state, first.code_sha256) == (JobState.FAILED, "0" * 64)
@@ -226,12 +237,6 @@ def meets_a_cut_wire_and_a_new_engine(ledger, workshop, monkeypatch):
 
 def test_mishap_after_mishap_ends_in_the_same_adapter(ledger, workshop, monkeypatch):
     labeled(ledger, workshop)
-    service = workshop.service()
-
-    def states(model):
-        told = service.rest.list_checkpoints(model).result().checkpoints
-        return sorted(each.tinker_path.rpartition("/")[2] for each in told)
-
     for mishap in (fails_in_the_loss, fails_on_a_full_disk):
         ask(ledger, JobKind.RETRAIN, include_simulated=True)
         mishap(ledger, workshop, monkeypatch)
@@ -243,9 +248,9 @@ def test_mishap_after_mishap_ends_in_the_same_adapter(ledger, workshop, monkeypa
     intent = folder.read(saving.INTENT)
     assert intent is not None and intent["step"] == 6
     model = intent["path"].split("/")[2]
-    assert "step-000006" in states(model), "written, and noted nowhere but in the intent"
+    assert "step-000006" in states(workshop, model), "written, and noted nowhere but in the intent"
     made = meets_a_cut_wire_and_a_new_engine(ledger, workshop, monkeypatch)
-    assert states(model) == [] and folder.read(saving.INTENT) is None
+    assert states(workshop, model) == [] and folder.read(saving.INTENT) is None
     with ledger.begin() as session:
         found = list(session.scalars(select(Run).order_by(Run.id)))
     assert [run.state for run in found] == ["failed", "failed", "done"]
