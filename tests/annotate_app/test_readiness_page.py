@@ -42,9 +42,7 @@ def test_judgments_that_lean_to_one_side_are_not_trained_on_unless_for_a_reason(
     assert page.button(key=f"retrain-{SLUG}").disabled
     assert finding(page).endswith("not good enough to learn from yet")
     said = words(page)
-    assert (
-        "The first place won 100%" in said and "more judgments without a leaning would do" in said
-    )
+    assert "The first place won" in said and "more judgments without a leaning would do" in said
     assert "not good enough" in said
     page.button(key=f"forced-{SLUG}").click().run()
     assert "say in a few words why" in words(page) and not work_queries.jobs()[0].live
