@@ -38,6 +38,7 @@ COMMANDS = {
     "dpo": "training.commands:dpo",
     "retrain": "training.commands:retrain",
     "work": "training.commands:work",
+    "tick": "training.tick_command:tick",
     "adapters": "training.commands:adapters",
     "chat": "training.commands:chat",
     "evaluate": "training.commands:evaluate",

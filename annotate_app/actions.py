@@ -22,13 +22,25 @@ def _do(work: Callable[..., T]) -> T:
     return done
 
 
-def retrain(persona: str, *, actor: str, include_simulated: bool = False) -> int:
+def retrain(
+    persona: str, *, actor: str, include_simulated: bool = False, force: str | None = None
+) -> int:
     """Ask a worker to retrain a persona; gives the job's number.
 
+    Args:
+        persona: Slug.
+        actor: Who asks.
+        include_simulated: Learn from judgments that no person made too.
+        force: Why although the judgments are not ready; None lets the readiness gate refuse.
+
     Raises:
-        Refused: A retraining of this persona is under way.
+        Refused: A retraining of this persona is under way, or ``force`` says nothing.
     """
     params: dict[str, Any] = {"include_simulated": True} if include_simulated else {}
+    if force is not None:
+        if not force.strip():
+            raise Refused("say in a few words why, so that others can follow the decision")
+        params["force"] = force.strip()
 
     def work(session: Any) -> int:
         job = jobs.enqueue(

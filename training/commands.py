@@ -96,7 +96,16 @@ def generate(
     "--include-simulated", is_flag=True, help="Also train on judgments that no person made."
 )
 @click.option("--now", is_flag=True, help="Run it here instead of leaving it to a worker.")
-@click.option("--dry-run", is_flag=True, help="Only print pairs, tokens and steps.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print pairs, prompts, tokens, steps, cost and what would refuse it.",
+)
+@click.option(
+    "--force",
+    metavar="WHY",
+    help="Train although the judgments are not ready (configs/job.yaml); the reason is recorded.",
+)
 @click.option("--config", type=FILE, help="The run.  [default: configs/dpo.yaml]")
 @click.option(
     "--without-annotator",
@@ -116,6 +125,7 @@ def retrain(
     include_simulated: bool,
     now: bool,
     dry_run: bool,
+    force: str | None,
     config: Path | None,
     without: tuple[str, ...],
     adapter: str | None,
@@ -123,17 +133,23 @@ def retrain(
 ) -> None:
     """Ask for a retraining: judgments to pairs, DPO, adapter, blind comparison, promotion.
 
-    A worker (`personaloop work`, part of `personaloop serve`) does it; --now does it here.
+    A worker (`personaloop work`, part of `personaloop serve`) does it; --now does it here. It is
+    refused where the judgments are clearly not good enough to train on (agreement, gold, leaning
+    to one side, too few, not connected); what cannot be measured yet refuses nothing.
     """
     from dataclasses import asdict
 
     from db import audit, jobs
     from db.errors import Refused
     from db.models import JobKind
-    from db.session import sessions, upgrade
+    from db.session import readers, sessions, upgrade
     from training.configs import CONFIGS, load_config
     from training.dpo_config import DPOConfig
+    from training.job_config import JobConfig
+    from training.readiness import refuse_unready
 
+    if force is not None and not force.strip():
+        raise Refused("say with --force why, so that others can follow the decision")
     upgrade(database_url)
     make = sessions(database_url)
     _personas(make, (persona,))
@@ -158,16 +174,23 @@ def retrain(
     params: dict[str, Any] = {"include_simulated": True} if include_simulated else {}
     if config is not None:
         params["config"] = asdict(settings)
+    told: dict[str, Any] = {}
     if without:
         from training.leaving_out import params_of
 
-        params = params_of(make, persona, adapter, without)
-    left_out = params if without else {}
+        params = told = params_of(make, persona, adapter, without)
+    elif force is not None:
+        told = {"force": force.strip()}
+        params |= told
+    else:
+        limits = load_config(JobConfig, CONFIGS / "job.yaml").limits()
+        with readers(database_url)() as session:
+            refuse_unready(session, persona, limits, include_simulated=include_simulated)
     with make.begin() as session:
         job = jobs.enqueue(
             session, JobKind.RETRAIN, persona=persona, params=params, requested_by="command line"
         )
-        audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **left_out)
+        audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **told)
     if not now:
         click.echo(f"job {job.id} is queued; `personaloop work` runs it")
         return

@@ -40,6 +40,18 @@ class TooLittleData(TrainingError, ValueError):
     """Not enough usable pairs, prompts or rows for an honest run; says how many are wanted."""
 
 
+class NotReady(TooLittleData):
+    """The judgments are not good enough to train on; says which question failed and the remedy."""
+
+
+class AlreadyTrained(TrainingError, ValueError):
+    """The very run that is asked for was made before; says which adapter came of it."""
+
+
+class TickFailed(TrainingError, RuntimeError):
+    """Looking at a persona failed; the others were looked at all the same."""
+
+
 class GateRefused(TrainingError, ValueError):
     """The promotion gate cannot decide now; says what is missing."""
 

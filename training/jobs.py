@@ -12,27 +12,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import jobs
-from db.errors import JobCancelled, LeaseLost, PersonaLoopError, Refused
-from db.models import JobKind, JobState, RoundState
+from db.errors import JobCancelled, LeaseLost, Refused
+from db.models import Job, JobKind, JobState, RoundState
 from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config, make_config
 from training.counterfactual import Counterfactual
 from training.deciding import decide_complete
 from training.dpo_config import DPOConfig
-from training.errors import Cancelled, ServiceGone
+from training.errors import Cancelled
+from training.job_config import JobConfig
 from training.keeping import keep_adapters
-from training.lease import Lease, free_the_dead, worker_name
+from training.lease import FencedSessions, Lease, free_the_dead, worker_name
 from training.retraining import Retraining
 from training.rounds import abandon_run, open_round
 from training.service import Service, open_service
+from training.troubles import one_line, reason, service_trouble
 
 log = logging.getLogger(__name__)
 Sessions = sessionmaker[Session]
 MOST_ATTEMPTS = 5
 """Attempts of one worker at a job whose service went away under it."""
+MOST_CLAIMS = 30
+"""Claims of a job that none of its workers brought to an end; then it is what kills them."""
 SHARES = {
     "connecting": (0.0, 0.02),
     "snapshot": (0.02, 0.03),
@@ -64,6 +69,7 @@ class Worker:
         *,
         connect: Callable[[], Service] = open_service,
         dpo: DPOConfig | None = None,
+        job: JobConfig | None = None,
         candidates: CandidateConfig | None = None,
         name: str | None = None,
         follow_up: bool = True,
@@ -74,6 +80,7 @@ class Worker:
             sessions: of the ledger.
             connect: opens the model service; called again after the service went away.
             dpo: configuration of preference runs; None reads configs/dpo.yaml at each job.
+            job: what judgments must be like; None reads configs/job.yaml at each job.
             candidates: of candidates; None reads configs/candidates.yaml at each job.
             name: in leases; None is this machine and process.
             follow_up: ask for the next round's label batch after each decision.
@@ -81,6 +88,7 @@ class Worker:
         self.sessions = sessions
         self.connect = connect
         self.dpo = dpo
+        self.job = job
         self.candidates = candidates
         self.name = name or worker_name()
         self.follow_up = follow_up
@@ -127,77 +135,79 @@ class Worker:
             job = jobs.claim_job(session, self.name)
             if job is None:
                 return None
-            claimed = (job.id, job.kind, job.persona_slug, dict(job.params or {}))
-        with Lease(self.sessions, claimed[0], self.name, self.stop) as lease:
-            return self._attempts(lease, *claimed)
+            claim, claims = Claim.of(job), job.attempts
+        with Lease(self.sessions, claim.job_id, self.name, self.stop, claim.fence) as lease:
+            if claims > MOST_CLAIMS:
+                return self._failed(claim, f"{MOST_CLAIMS} workers began it and none came back")
+            return self._attempts(lease, claim)
 
-    def _attempts(
-        self, lease: Lease, job_id: int, kind: JobKind, persona: str | None, params: dict[str, Any]
-    ) -> Done:
+    def _attempts(self, lease: Lease, claim: "Claim") -> Done:
         """Run a job to an end; where the service goes away, take it up again."""
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                message = self._run(lease, job_id, kind, persona, params)
+                message = self._run(lease, claim)
                 with self.sessions.begin() as session:
-                    jobs.finish(session, job_id, self.name, message=message)
-                return Done(job_id, "done", message)
+                    jobs.finish(
+                        session, claim.job_id, self.name, fence=claim.fence, message=message
+                    )
+                return Done(claim.job_id, "done", message)
             except LeaseLost as error:
-                return Done(job_id, "left", str(error))
+                return Done(claim.job_id, "left", str(error))
             except JobCancelled as error:
-                with self.sessions.begin() as session:
-                    abandon_run(session, job_id, JobState.CANCELLED)
-                return Done(job_id, "cancelled", str(error))
+                return self._cancelled(claim, error)
             except Cancelled as error:
                 lease.give_back()
-                return Done(job_id, "left", str(error))
+                return Done(claim.job_id, "left", str(error))
             except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
                 if not service_trouble(error):
-                    return self._failed(job_id, self._said(job_id, error))
+                    return self._failed(claim, self._said(claim.job_id, error))
                 self._service = None
                 if attempt == MOST_ATTEMPTS:
-                    return self._failed(job_id, f"the model service failed: {one_line(error)}")
-                log.warning("job %d, attempt %d: %s", job_id, attempt, one_line(error))
+                    return self._failed(claim, f"the model service failed: {one_line(error)}")
+                log.warning("job %d, attempt %d: %s", claim.job_id, attempt, one_line(error))
                 self.stop.wait(min(2.0**attempt, 15.0))
         raise AssertionError("unreachable")
 
-    def _run(
-        self, lease: Lease, job_id: int, kind: JobKind, persona: str | None, params: dict[str, Any]
-    ) -> str:
+    def _run(self, lease: Lease, claim: "Claim") -> str:
+        persona, params = claim.persona, claim.params
         if persona is None:
-            raise Refused(f"a {kind.value} job needs a persona")
+            raise Refused(f"a {claim.kind.value} job needs a persona")
         candidates = self._candidate_config()
-        if kind is JobKind.RETRAIN and params.get("without"):
+        held = FencedSessions(self.sessions, lease.hold)
+        if claim.kind is JobKind.RETRAIN and params.get("without"):
             return Counterfactual(
-                self.sessions,
+                held,
                 self._connected(lease),
                 persona,
                 of=str(params["of"]),
                 without=[int(each) for each in params["without"]],
-                job_id=job_id,
+                job_id=claim.job_id,
                 progress=lambda stage, share: lease.progress(stage, overall(stage, share)),
             ).run()
-        if kind is JobKind.RETRAIN:
+        if claim.kind is JobKind.RETRAIN:
             dpo = self.dpo or load_config(DPOConfig, CONFIGS / "dpo.yaml")
             overrides = dict(params.get("config") or {})
             if overrides:
                 dpo = make_config(DPOConfig, {**dpo.__dict__, **overrides}, "the job's config")
             return Retraining(
-                self.sessions,
+                held,
                 self._connected(lease),
                 persona,
-                job_id=job_id,
+                job_id=claim.job_id,
                 include_simulated=bool(params.get("include_simulated")),
+                force=str(params.get("force") or ""),
                 config=dpo,
                 candidates=candidates,
+                job=self.job,
                 progress=lambda stage, share: lease.progress(stage, overall(stage, share)),
             ).run()
-        if kind is JobKind.GENERATE:
+        if claim.kind is JobKind.GENERATE:
             wanted = int(params.get("comparisons") or candidates.label_comparisons)
             service = self._connected(lease)
-            return make_label_batch(
-                self.sessions, service, persona, candidates, wanted, lease.progress
-            )
-        raise Refused(f"this worker runs no {kind.value} jobs; use `personaloop {kind.value}`")
+            return make_label_batch(held, service, persona, candidates, wanted, lease.progress)
+        raise Refused(
+            f"this worker runs no {claim.kind.value} jobs; use `personaloop {claim.kind.value}`"
+        )
 
     def _candidate_config(self) -> CandidateConfig:
         return self.candidates or load_config(CandidateConfig, CONFIGS / "candidates.yaml")
@@ -217,44 +227,53 @@ class Worker:
 
     def _said(self, job_id: int, error: Exception) -> str:
         """What a person reads of an error; what nobody foresaw goes to the log in full."""
-        if isinstance(error, PersonaLoopError):
-            return str(error)
+        told = reason(error)
+        if told is not None:
+            return told
         log.error("job %d", job_id, exc_info=error)
         return f"{one_line(error)} (the worker's log has more)"
 
-    def _failed(self, job_id: int, message: str) -> Done:
+    def _failed(self, claim: "Claim", message: str) -> Done:
         """End job and run together; neither, where another worker has the job by now."""
         try:
             with self.sessions.begin() as session:
-                jobs.fail(session, job_id, self.name, message)
-                abandon_run(session, job_id, JobState.FAILED)
+                jobs.fail(session, claim.job_id, self.name, message, fence=claim.fence)
+                abandon_run(session, claim.job_id, JobState.FAILED)
         except LeaseLost as error:
-            return Done(job_id, "left", str(error))
+            return Done(claim.job_id, "left", str(error))
         except JobCancelled as error:
-            with self.sessions.begin() as session:
-                abandon_run(session, job_id, JobState.CANCELLED)
-            return Done(job_id, "cancelled", str(error))
-        return Done(job_id, "failed", message)
+            return self._cancelled(claim, error)
+        except DBAPIError as error:  # a full disk takes no reason either
+            log.error("job %d failed and the ledger cannot say so: %s", claim.job_id, message)
+            return Done(claim.job_id, "left", f"{message}; the ledger: {one_line(error)}")
+        return Done(claim.job_id, "failed", message)
+
+    def _cancelled(self, claim: "Claim", error: JobCancelled) -> Done:
+        with self.sessions.begin() as session:
+            abandon_run(session, claim.job_id, JobState.CANCELLED)
+        return Done(claim.job_id, "cancelled", str(error))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job as one worker has it: by the number of its claim nobody else's writes are its own."""
+
+    job_id: int
+    fence: int
+    kind: JobKind
+    persona: str | None
+    params: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> "Claim":
+        """Just claimed."""
+        return cls(job.id, job.fence, job.kind, job.persona_slug, dict(job.params or {}))
 
 
 def overall(stage: str, share: float) -> float:
     """The share of a whole retraining that a stage's share makes."""
     begin, end = SHARES.get(stage, (0.0, 1.0))
     return begin + (end - begin) * min(max(share, 0.0), 1.0)
-
-
-def service_trouble(error: Exception) -> bool:
-    """Whether an error is the service's going away, so that taking the job up again can help."""
-    if isinstance(error, PersonaLoopError):
-        return isinstance(error, ServiceGone)
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    gone = {"TinkerError", "RetryableException", "HTTPError", "ConnectionError", "URLError"}
-    return bool(kinds & gone) or "poisoned" in str(error)
-
-
-def one_line(error: Exception) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def make_label_batch(

@@ -3,11 +3,13 @@
 Knows the queue's verbs and processes of this machine. Does not know what a job does.
 """
 
+import contextlib
 import logging
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -47,6 +49,31 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class FencedSessions(sessionmaker[Session]):
+    """Sessions whose every transaction first makes sure that this worker still has its job.
+
+    Whoever lost the lease, to whatever it slept through, finds each door of the ledger closed:
+    nothing that is written through these sessions is written for a job that somebody else has.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], hold: Callable[[Session], object]):
+        """Bind.
+
+        Args:
+            sessions: of the ledger.
+            hold: locks the job in a session, or raises `LeaseLost` or `JobCancelled`.
+        """
+        super().__init__(class_=sessions.class_, **sessions.kw)
+        self._hold = hold
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A transaction that holds the job from its first moment to its last."""
+        with super().begin() as session:
+            self._hold(session)
+            yield session
 
 
 class Lease:

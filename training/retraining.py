@@ -19,13 +19,17 @@ from training import reliability
 from training.adapters import AdapterCard, portable, verify_adapter
 from training.batches import BatchMaker
 from training.candidates import CandidateConfig, Progress
+from training.code_hash import code_sha256
 from training.configs import CONFIGS, load_config, make_config
 from training.dpo_config import DPOConfig, planned_steps
 from training.dpo_run import train_adapter
 from training.errors import AdapterMissing, RunLost, TooLittleData
+from training.job_config import JobConfig
 from training.pairs import PairSet, PreferencePair, build_pairs, normalised
 from training.personas import persona_of
+from training.readiness import refuse_unready
 from training.rounds import (
+    abandon_run,
     fresh_and_earlier,
     left_out,
     open_round,
@@ -34,7 +38,9 @@ from training.rounds import (
     run_of_job,
     trained_judgments,
 )
+from training.run_keys import claim_key, settle_orphans
 from training.runs import RunFolder, digest
+from training.saving import clear_intent
 from training.service import Service
 from training.unjudged import unjudged_pairs
 
@@ -55,7 +61,9 @@ class Begun:
         reference_id: the incumbent at its start.
         adapter_id: of the adapter to be.
         trust: what each annotator's judgments weigh.
-        key: hash of snapshot, configuration, reference, base and weights: asking twice trains once.
+        key: hash of snapshot, configuration, reference, base, code and weights: asking twice trains
+            once.
+        forced: why it was asked to train even where the judgments are not ready, or empty.
     """
 
     run_id: int
@@ -68,6 +76,7 @@ class Begun:
     adapter_id: str
     trust: dict[int, reliability.Trust]
     key: str
+    forced: str = ""
 
 
 class Retraining:
@@ -81,19 +90,37 @@ class Retraining:
         *,
         job_id: int | None = None,
         include_simulated: bool = False,
+        force: str = "",
         config: DPOConfig | None = None,
         candidates: CandidateConfig | None = None,
+        job: JobConfig | None = None,
         progress: Progress = lambda stage, share: None,
     ):
-        """Bind; nothing happens before `run`."""
+        """Bind; nothing happens before `run`.
+
+        Args:
+            sessions: of the ledger; every transaction of the run goes through them.
+            service: where to train.
+            persona: slug.
+            job_id: the job that asked, by which a run is found again.
+            include_simulated: train on judgments that no person made too.
+            force: why to train although the judgments are not ready; empty refuses then.
+            config: the run; None reads configs/dpo.yaml.
+            candidates: of the blind comparison; None reads configs/candidates.yaml.
+            job: what judgments must be like; None reads configs/job.yaml.
+            progress: told stage and share, 0 to 1; may raise to stop.
+        """
         self.sessions = sessions
         self.service = service
         self.persona = persona
         self.job_id = job_id
         self.include_simulated = include_simulated
+        self.force = force
+        self.job = job or load_config(JobConfig, CONFIGS / "job.yaml")
         self.config = config or load_config(DPOConfig, CONFIGS / "dpo.yaml")
         self.candidates = candidates or load_config(CandidateConfig, CONFIGS / "candidates.yaml")
         self.progress = progress
+        self._left: RunFolder | None = None
 
     def run(self) -> str:
         """All stages; what was achieved, in a sentence.
@@ -106,27 +133,40 @@ class Retraining:
         return self.open_blind(begun)
 
     def begin(self) -> Begun:
-        """Freeze the judgments and write the run's row, or find it with what it began with."""
+        """Freeze the judgments and write the run's row, or find it with what it began with.
+
+        Raises:
+            NotReady: the judgments are not good enough to train on, and nobody forces it.
+            AlreadyTrained: the very same run was made before, or is being made.
+            TooLittleData: the last challenger is still being compared.
+        """
         self.progress("snapshot", 0.0)
+        code = code_sha256(self.persona)
         with self.sessions.begin() as session:
-            run = run_of_job(session, self.job_id)
+            settle_orphans(session, self.persona)
+            run = self._begun_by(session, code)
             current = None if run is None else round_of_run(session, run.id)
             if current is None:
                 current = open_round(session, self.persona)
                 refuse_while_blind(session, current)
             if run is None:
+                if not self.force:
+                    simulated = self.include_simulated
+                    limits = self.job.limits()
+                    refuse_unready(session, self.persona, limits, include_simulated=simulated)
                 run = self._new_run(session, current.incumbent_id)
             self.config = make_config(DPOConfig, run.config)
             assert run.snapshot_id is not None and run.reference_id is not None
             snapshot = session.get_one(Snapshot, run.snapshot_id)
             reference = adapters.adapter(session, run.reference_id)
-            told = [snapshot.sha256, run.config, reference.sha256, self.service.base_sha256]
+            told = [snapshot.sha256, run.config, reference.sha256, self.service.base_sha256, code]
             trust = reliability.weigh(session, snapshot.id, self.config, before=run.started_at)
-            key = digest(reliability.key_of(told, trust))
+            key = run.key or digest(reliability.key_of(told, trust))
+            claim_key(session, run, key, code)
             run.folder = portable(self._folder(key))
             if current.state in (RoundState.LABELING, RoundState.TRAINING):
                 current.state, current.run_id = RoundState.TRAINING, run.id
-            return Begun(
+            begun = Begun(
                 run.id,
                 current.number,
                 snapshot.id,
@@ -137,7 +177,33 @@ class Retraining:
                 f"{self.persona}-r{current.number}-{key[:8]}",
                 trust,
                 key,
+                self.force,
             )
+        self._forget_left()
+        return begun
+
+    def _begun_by(self, session: Session, code: str) -> Run | None:
+        """The job's run; None where it has none, or one of another code, which ends here.
+
+        A run that goes on under another code would make an adapter that neither of them makes.
+        """
+        run = run_of_job(session, self.job_id)
+        if run is None or run.state is JobState.DONE or run.code_sha256 in (None, code):
+            return run
+        assert self.job_id is not None
+        self._left = RunFolder(outputs_dir() / "runs" / Path(run.folder).name)
+        abandon_run(session, self.job_id, JobState.FAILED)
+        session.flush()
+        return None
+
+    def _forget_left(self) -> None:
+        """Delete the saved states of a run that ended here: nothing will go on from them."""
+        if self._left is not None:
+            clear_intent(self.service, self._left)
+            last = self._left.checkpoint()
+            self.service.forget(last.path if last else None)
+            self._left.restart()
+            self._left = None
 
     def _new_run(self, session: Session, reference_id: str) -> Run:
         taken = snapshots.take(session, self.persona, include_simulated=self.include_simulated)
@@ -223,6 +289,7 @@ class Retraining:
                 "of_earlier_rounds": len(earlier),
                 "unjudged": len(unjudged),
                 "taste": taste,
+                **({"forced": begun.forced} if begun.forced else {}),
             },
             progress=self.progress,
         )

@@ -93,7 +93,8 @@ class RunFolder:
     def restart(self) -> None:
         """Forget the saved state: the next step is the first again."""
         (self.path / "checkpoint.json").unlink(missing_ok=True)
-        self._cut_metrics(0)
+        if self.path.is_dir():
+            self._cut_metrics(0)
 
     def checkpoint(self) -> Checkpoint | None:
         """The last saved state."""

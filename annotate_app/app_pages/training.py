@@ -5,7 +5,16 @@ from typing import Any
 
 import streamlit as st
 
-from annotate_app import actions, charts, curves, findings, panels, queries, work_queries
+from annotate_app import (
+    actions,
+    charts,
+    curves,
+    findings,
+    panels,
+    queries,
+    readiness_part,
+    work_queries,
+)
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
 from db.clock import utcnow
@@ -52,6 +61,14 @@ def name_of(persona: str | None) -> str:
     return names.get(persona or "", persona or "everything")
 
 
+def readiness_of(row):
+    """Whether a persona's judgments are good enough, simulated ones with them where chosen."""
+    slug = row["persona"]
+    alone = int(row["new_by_people"]) == 0 and int(row["simulated"]) > 0
+    simulated = bool(st.session_state.get(f"simulated-{slug}", alone))
+    return readiness_part.readiness_of(slug, include_simulated=simulated)
+
+
 def headline(jobs, usable, waits: dict[str, str]) -> str:
     """The finding: what runs, who is ready, or whose new adapter is being compared."""
     running = [job for job in jobs if job.state == "running"]
@@ -66,10 +83,14 @@ def headline(jobs, usable, waits: dict[str, str]) -> str:
     enough = ready[ready["new"] >= WANTED]
     if waits and not len(enough):
         return f"{name_of(next(iter(waits)))} has a new adapter that is being compared blind"
+    for _, row in enough.iterrows():
+        if readiness_of(row).ready:
+            new = many(int(row["new"]), "new decided judgment")
+            return f"{name_of(row['persona'])} can be retrained: {new}"
     if len(enough):
         row = enough.iloc[0]
         new = many(int(row["new"]), "new decided judgment")
-        return f"{name_of(row['persona'])} can be retrained: {new}"
+        return f"{name_of(row['persona'])} has {new}, not good enough to learn from yet"
     if len(ready):
         row = ready.iloc[0]
         new = many(int(row["new"]), "new decided judgment")
@@ -95,11 +116,13 @@ def say_done(words: str) -> None:
     st.session_state["training-said"] = words
 
 
-def retrain(persona: str) -> None:
+def retrain(persona: str, force: str | None = None) -> None:
     """The button: write the job's row."""
     simulated = bool(st.session_state.get(f"simulated-{persona}", False))
     try:
-        number = actions.retrain(persona, actor=acting("admin"), include_simulated=simulated)
+        number = actions.retrain(
+            persona, actor=acting("admin"), include_simulated=simulated, force=force
+        )
     except PersonaLoopError as error:
         say_done(f"Not queued: {error}")
         return
@@ -258,6 +281,7 @@ def readiness(usable, jobs, waits: dict[str, str]) -> None:
 def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
     """One persona's pairs and its button; gives the row of buttons."""
     panels.persona_heading(name_of(slug), slug)
+    found = None
     if row is None:
         st.markdown(":small[No judgment to learn from yet.]")
         panels.link("label", "Judge some pairs", ":material/thumbs_up_down:")
@@ -281,16 +305,23 @@ def ready_card(slug: str, row, busy: bool, waits: str) -> Any:
                 disabled=busy,
                 value=int(row["new_by_people"]) == 0,
             )
+        if int(row["decided"]):
+            found = readiness_of(row)
+            readiness_part.shown(found)
+    unready = found is not None and not found.ready
     buttons = st.container(horizontal=True)
     buttons.button(
         f"Retrain {name_of(slug)}",
         key=f"retrain-{slug}",
-        type="primary" if new >= WANTED and not busy and not waits else "secondary",
-        disabled=busy or bool(waits) or row is None or not int(row["decided"]),
+        type="primary" if new >= WANTED and not (busy or waits or unready) else "secondary",
+        disabled=busy or bool(waits) or row is None or not int(row["decided"]) or unready,
         on_click=retrain,
         args=(slug,),
         icon=":material/model_training:",
     )
+    if unready and not busy and not waits:
+        with buttons:
+            readiness_part.all_the_same(slug, name_of(slug), retrain)
     if busy:
         panels.quiet("A retraining is under way.")
     elif waits:

@@ -8,10 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import training.engine  # noqa: F401 - AppTest puts app_pages/ first, where training.py is a page
-from annotate_app import queries, work_queries
+from annotate_app import queries, readiness_part, work_queries
 from annotate_app import session as app_session
 from db.models import AnnotatorKind, Role
 from db.session import close_database, sessions, upgrade
+from preference.readiness import Limits
 from tests.annotate_app import seeding
 
 PAGES = Path(app_session.__file__).parent / "app_pages"
@@ -212,6 +213,8 @@ def test_too_few_judgments_for_a_retraining_are_said_before_the_button_is_presse
     row = queries.usable_pairs().set_index("persona").loc["playful_sidekick"]
     new = int(row["new"])
     assert new > 0
+    # Eight judgments are too few for the readiness gate too: here only the pairs are asked about.
+    monkeypatch.setattr(readiness_part, "_limits", lambda: Limits(effective=0.0))
     monkeypatch.setattr(work_queries, "minimum_pairs", lambda: new + 3)
     assert "judge 3 more" in words(show("training"))
     monkeypatch.setattr(work_queries, "minimum_pairs", lambda: 1)

@@ -17,7 +17,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from tests.proof.forked import start_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 PERSONA = "playful_sidekick"
@@ -46,7 +49,7 @@ def main(scale: float = 1.0) -> bool:
     """Both proofs; whether they held."""
     with tempfile.TemporaryDirectory(prefix="proof-training-") as folder:
         run = prove_run(Path(folder) / "run", kills=max(2, round(100 * scale)))
-        print(f"training run: {run}", flush=True)
+        print(run, flush=True)
         loop = prove_loop(Path(folder) / "loop", kills=max(1, round(10 * scale)))
         print(f"whole loop: {loop}", flush=True)
     for problem in (*run.problems, *loop.problems):
@@ -70,15 +73,13 @@ def prove_run(folder: Path, kills: int, seed: int = 0) -> Outcome:
         for number in range(kills):
             workplace.reset()
             worker = workplace.worker()
-            time.sleep(rng.uniform(0.0, length))
+            worker.join(rng.uniform(0.0, length))
             if number % 4 == 3:
                 workplace.kill_engine()
             else:
-                worker.send_signal(signal.SIGKILL)
-                worker.wait()
+                worker.kill()
             outcome.kills += 1
-            if worker.poll() is None:
-                worker.wait(PATIENCE_S)
+            worker.join(PATIENCE_S)
             workplace.finish()
             if workplace.counts() != counts:
                 outcome.problems.append(f"kill {number}: {workplace.counts()} is not {counts}")
@@ -131,16 +132,9 @@ class Workplace:
             if "-r1-" in path.name:
                 shutil.rmtree(path)
 
-    def worker(self) -> subprocess.Popen[bytes]:
+    def worker(self) -> BaseProcess:
         """A worker that ends when nothing is left to do."""
-        with (self.folder / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "personaloop", "work", "--once"],
-                env=self.env,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
+        return start_worker(self.env, self.folder / "worker.log")
 
     def finish(self) -> None:
         """Run workers until the job is done."""
@@ -148,7 +142,7 @@ class Workplace:
         while self.state() != "done":
             if time.monotonic() > until or self.state() in ("failed", "cancelled"):
                 raise RuntimeError(f"the job is {self.state()}: {self.log()}")
-            self.worker().wait(PATIENCE_S)
+            self.worker().join(PATIENCE_S)
 
     def kill_engine(self) -> None:
         """SIGKILL to the engine that announced itself, if there is one."""

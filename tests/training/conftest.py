@@ -11,6 +11,7 @@ from training.engine.settings import EngineSettings, prepare_process
 
 prepare_process()
 os.environ["TINKER_TELEMETRY"] = "0"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -49,6 +50,25 @@ def service(workshop):
 @pytest.fixture
 def ledger(workshop, tmp_path):
     """Sessions of a fresh ledger with one persona, prompts of both splits and the starter."""
+    yield from fresh_ledger(workshop, f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+)
+def either(request, workshop, tmp_path):
+    """The same on each database."""
+    if request.param == "sqlite":
+        yield from fresh_ledger(workshop, f"sqlite:///{tmp_path / 'ledger.db'}")
+        return
+    from tests.proof.postgres import postgres_server
+
+    with postgres_server() as url:
+        yield from fresh_ledger(workshop, url)
+
+
+def fresh_ledger(workshop, url):
+    """Sessions of an empty database that now holds what every test starts from."""
     from db import adapters, personas, prompts
     from db.session import close_database, sessions, upgrade
     from training.adapters import find_adapter, portable, read_card
@@ -58,7 +78,6 @@ def ledger(workshop, tmp_path):
     for made in (workshop.outputs / "lora" / PERSONA).iterdir():
         if made.name != STARTER:
             shutil.rmtree(made)
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(url)
     make = sessions(url)
     folder = find_adapter(PERSONA, STARTER)

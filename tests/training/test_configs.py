@@ -10,6 +10,7 @@ from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import ConfigRefused, TooLittleData
+from training.job_config import JobConfig
 from training.losses import LOSS_NAMES, required_option
 from training.sft import SFTConfig
 
@@ -18,6 +19,7 @@ SHIPPED = [
     (DPOConfig, "dpo.yaml"),
     (SFTConfig, "lora_persona.yaml"),
     (CandidateConfig, "candidates.yaml"),
+    (JobConfig, "job.yaml"),
 ]
 
 
@@ -108,3 +110,25 @@ def test_ties_do_not_count_as_usable_pairs():
         TooLittleData, match=r"only 15 usable pairs beside 15 ties; .* judge 5 more"
     ):
         planned_steps(30, config, ties=15)
+
+
+@pytest.mark.parametrize("text", ["pairs: 0", "agreement: 1.5", "position_bias: 0", "islands: 0"])
+def test_a_job_out_of_range_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigRefused, match=text.partition(":")[0]):
+        load_config(JobConfig, path)
+
+
+def test_every_limit_of_the_gate_can_be_set_in_the_job(tmp_path):
+    from preference.readiness import Limits
+
+    names = [field.name for field in fields(Limits)]
+    changed = JobConfig(**{name: 1 for name in names if name not in ("position_bias", "agreement",
+                                                                      "gold_accuracy")},
+                        position_bias=0.5, agreement=0.9, gold_accuracy=0.9)  # fmt: skip
+    limits = changed.limits()
+    assert {name: getattr(limits, name) for name in names} == {
+        name: getattr(changed, name) for name in names
+    }
+    assert JobConfig().limits() == Limits(), "the same defaults in both rooms"

@@ -7,8 +7,9 @@ from tests.proof.training import prove_loop, prove_run
 
 @pytest.mark.slow
 def test_a_retraining_killed_at_random_moments_ends_in_the_same_adapter(tmp_path):
-    outcome = prove_run(tmp_path / "run", kills=4, seed=3)
+    outcome = prove_run(tmp_path / "run", kills=10, seed=3)
     assert outcome.holds, (str(outcome), outcome.problems)
+    assert str(outcome) == "kills 10 finished 10 distinct 1"
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def refused(result, words: str) -> None:
 
 
 COMMANDS = (
-    *("generate", "sft", "dpo", "retrain", "work"),
+    *("generate", "sft", "dpo", "retrain", "work", "tick"),
     *("adapters", "chat", "evaluate", "simulate", "loop"),
 )
 
@@ -149,6 +149,9 @@ def test_retraining_is_queued_once_and_dry_run_writes_nothing(run, ledger, works
     dry = run("retrain", "--persona", PERSONA, "--include-simulated", "--dry-run")
     assert dry.exit_code == 0, dry.exception
     assert f"reference: {STARTER}" in dry.output and "pairs to train on" in dry.output
+    assert "tokens: at most" in dry.output and "steps: " in dry.output
+    assert "cost: no price is set for" in dry.output and "configs/prices.yaml" in dry.output
+    assert "agreement cannot be told yet" in dry.output
     with ledger.begin() as session:
         assert session.scalar(select(Snapshot)) is None and session.scalar(select(Job)) is None
     assert "is queued" in run("retrain", "--persona", PERSONA).output
@@ -289,3 +292,25 @@ def test_a_talk_ends_with_its_input(run, at_hand):
     done = run("chat", "--persona", PERSONA, typed="hello\n")
     assert done.exit_code == 0, done.output
     assert f"answered by {STARTER}" in done.output
+
+
+def test_judgments_that_are_not_ready_are_refused_unless_a_reason_is_given(run, ledger, workshop):
+    from db.models import AuditEntry, Job
+    from training.evaluation.judges import annotators
+    from training.jobs import make_label_batch
+    from training.simulation import judge_all
+
+    make_label_batch(ledger, workshop.service(), PERSONA, small_candidates(), 24)
+    judge_all(ledger, annotators(4, judge=lambda m, p, a, b: "a"))
+    command = ("retrain", "--persona", PERSONA, "--include-simulated")
+    refused(run(*command), "the first place won 100% of 24 decided judgments")
+    dry = run(*command, "--dry-run")
+    assert "would be refused: the judgments are not ready" in dry.output
+    refused(run(*command, "--force", " "), "say with --force why")
+    assert "is queued" in run(*command, "--force", "a trial").output
+    with ledger.begin() as session:
+        assert session.scalars(select(Job).order_by(Job.id.desc())).first().params["force"] == (
+            "a trial"
+        )
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.act == "retrain")).one()
+        assert entry.detail["force"] == "a trial"
