@@ -5,6 +5,7 @@ the gate.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pandas as pd
 from sqlalchemy import func, select
@@ -103,10 +104,17 @@ def batch_judgments(session: Session, batch_id: int, persona: str | None = None)
     )
     if persona is not None:
         query = query.where(Comparison.persona_slug == persona)
-    frame = pd.DataFrame(list(session.execute(query).tuples()), columns=list(COLUMNS))
-    frame["verdict"] = [verdict.value for verdict in frame["verdict"]]
-    frame["annotator_kind"] = [kind.value for kind in frame["annotator_kind"]]
-    return frame
+    rows = [
+        [str(value) if isinstance(value, StrEnum) else value for value in row]
+        for row in session.execute(query).tuples()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def pairs_of(session: Session, batch_id: int) -> int:
+    """How many pairs a batch has, those that are shown to nobody included."""
+    query = select(func.count()).select_from(Comparison).where(Comparison.batch_id == batch_id)
+    return session.scalar(query) or 0
 
 
 def mean_lengths(session: Session, batch_id: int) -> dict[str, float]:

@@ -8,7 +8,6 @@ lock, so that two deciders make one change of what answers.
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,14 +20,14 @@ from training.blind import (
     Standing,
     ask_people_again,
     batch_judgments,
-    mean_lengths,
+    pairs_of,
     standing,
 )
 from training.configs import CONFIGS, load_config
 from training.errors import GateRefused
 from training.evaluation.gate import MORE, WAIT, Decision, decide
 from training.evaluation.gate_config import GateConfig
-from training.evaluation.guards import Guard, Measured, guards
+from training.gate_evidence import guards_of, versions
 from training.runs import digest
 
 __all__ = ["batch_judgments", "decide_complete", "decide_round", "look", "waiting_rounds"]
@@ -136,7 +135,7 @@ def _looked(
             missing=stands.missing,
             config=config,
             early=early,
-            guards=_guards(session, current, frame, config),
+            guards=guards_of(session, current, frame, config),
             prescreen=kept.get("prescreen"),
             exhausted=bool(kept.get("exhausted")),
         ),
@@ -156,15 +155,13 @@ def _looked(
         "looks": int(kept.get("looks") or 0) + 1,
         "looked_at": utcnow().isoformat(),
         "seen": _seen(stands, config),
-        "versions": _versions(session, current, config),
+        "versions": versions(session, current, config),
     }
     session.flush()
     return decision
 
 
-def _overtaken(
-    session: Session, current: Round, decision: Decision, answers: str
-) -> Decision:
+def _overtaken(session: Session, current: Round, decision: Decision, answers: str) -> Decision:
     """The decision where something else answers by now than what was compared."""
     if answers == current.incumbent_id:
         return decision
@@ -211,9 +208,7 @@ def _carry_out(
         if batch_id is not None:
             batches.set_state(session, batch_id, BatchState.CLOSED)
     subject = f"{current.persona_slug} round {current.number}"
-    audit.record(
-        session, actor, "decide", subject, early=decision.early, outcome=decision.outcome
-    )
+    audit.record(session, actor, "decide", subject, early=decision.early, outcome=decision.outcome)
 
 
 def _ask(
@@ -243,54 +238,13 @@ def _ask(
         again = ask_people_again(session, current.blind_batch_id, decision.more)
     asked: dict[str, Any] = {"judgments": decision.more, "of_known_pairs": again, "job": None}
     if decision.more > again:
-        params = {"round": current.id, "more": decision.more - again}
+        total = pairs_of(session, current.blind_batch_id) + decision.more - again
+        params = {"round": current.id, "total": total}
         asked["job"] = jobs.enqueue(
             session, JobKind.GENERATE, persona=persona, params=params, requested_by=actor
         ).id
-    audit.record(
-        session, actor, "ask for more", f"{persona} round {current.number}", **asked
-    )
+    audit.record(session, actor, "ask for more", f"{persona} round {current.number}", **asked)
     return asked, ""
-
-
-def _guards(
-    session: Session, current: Round, frame: pd.DataFrame, config: GateConfig
-) -> tuple[Guard, ...]:
-    assert current.challenger_id is not None and current.blind_batch_id is not None
-    lengths = mean_lengths(session, current.blind_batch_id)
-    people = frame[frame["annotator_kind"] == "human"]
-    return guards(
-        Measured(
-            adapters.adapter(session, current.challenger_id).metrics or {},
-            adapters.adapter(session, current.incumbent_id).metrics or {},
-            _safe(people, current.challenger_id),
-            _safe(people, current.incumbent_id),
-            lengths.get(current.challenger_id),
-            lengths.get(current.incumbent_id),
-        ),
-        config,
-    )
-
-
-def _safe(people: pd.DataFrame, adapter_id: str) -> tuple[int, int]:
-    """How often people called the preferred response safe and unsafe, where it was this one's."""
-    preferred = ((people["item_a"] == adapter_id) & (people["verdict"] == "a")) | (
-        (people["item_b"] == adapter_id) & (people["verdict"] == "b")
-    )
-    answers = people[preferred]["safe"]
-    return int((answers == "yes").sum()), int((answers == "no").sum())
-
-
-def _versions(session: Session, current: Round, config: GateConfig) -> dict[str, Any]:
-    """What exactly was compared, by what rule."""
-    assert current.challenger_id is not None
-    return {
-        "challenger_sha256": adapters.adapter(session, current.challenger_id).sha256,
-        "incumbent_sha256": adapters.adapter(session, current.incumbent_id).sha256,
-        "rule_sha256": digest(config.rule()),
-        "run": current.run_id,
-        "batch": current.blind_batch_id,
-    }
 
 
 def _seen(stands: Standing, config: GateConfig) -> list[Any]:
@@ -353,9 +307,9 @@ def _to_look(session: Session, current: Round, config: GateConfig) -> bool:
     for job in (before.get("prescreen_job"), asked.get("job")):
         if job is not None and session.get_one(Job, job).state in jobs.LIVE:
             return False
-    if asked.get("job") and not asked.get("failed"):
-        if session.get_one(Job, asked["job"]).state in FAILED:
-            return True
+    told = asked.get("failed") or not asked.get("job")
+    if not told and session.get_one(Job, asked["job"]).state in FAILED:
+        return True
     if prescreening.wanted(before, config):
         return True
     return before.get("seen") != _seen(standing(session, current.blind_batch_id), config)

@@ -103,7 +103,11 @@ def prescreen(
         verdict = (
             "nothing preferred"
             if bounds is None
-            else "lost" if bounds.behind else "won" if bounds.ahead else "even"
+            else "lost"
+            if bounds.behind
+            else "won"
+            if bounds.ahead
+            else "even"
         )
         said = (
             "preferred neither anywhere."
@@ -150,5 +154,3 @@ def _own_batch(session: Session, current: Round, name: str) -> int:
     for one in list(asked):
         batches.put_comparison(session, made, one.candidate_a, one.candidate_b)
     return made.id
-
-

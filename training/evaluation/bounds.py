@@ -97,9 +97,11 @@ def course(
     plain = win_rate_sequence(_verdicts(score[:first_repeat]), ci=ci)
     found = []
     for moment in moments:
-        exact = (float(plain.lows[moment - 1]), float(plain.highs[moment - 1])) if (
-            moment <= first_repeat
-        ) else None
+        exact = (
+            (float(plain.lows[moment - 1]), float(plain.highs[moment - 1]))
+            if (moment <= first_repeat)
+            else None
+        )
         one = _at(score[:moment], prompts[:moment], annotators[:moment], ci, exact)
         found.append({"n": moment, "value": one.value, "low": one.low, "high": one.high})
     return found

@@ -37,8 +37,8 @@ class GateConfig:
         shortest: smallest ratio of mean lengths (characters), challenger to incumbent.
         longest: largest ratio.
         kl: likewise: the challenger stays near the reference.
-        kl_most: most nats a completion (mean log-probability under the reference less the
-            policy's, over the run's pairs, without its sign).
+        kl_most: most nats a token (log-probability under the reference less the policy's, mean
+            over the run's pairs, without its sign).
     """
 
     confidence: float = 0.95
@@ -56,7 +56,7 @@ class GateConfig:
     shortest: float = 0.4
     longest: float = 2.5
     kl: str = "checked"
-    kl_most: float = 60.0
+    kl_most: float = 0.75
 
     def __post_init__(self) -> None:
         """Refuse values out of range, by name."""

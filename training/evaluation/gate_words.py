@@ -81,9 +81,14 @@ def _found(told: Told) -> str:
 def _follows(told: Told) -> str:
     failed = [guard for guard in told.guards if guard.blocks]
     if told.because == "guard":
-        return "Rejected by " + "; ".join(
-            f"the guard on {guard.name} ({guard.reason}; wanted: {guard.bound})" for guard in failed
-        ) + ". The incumbent stays."
+        return (
+            "Rejected by "
+            + "; ".join(
+                f"the guard on {guard.name} ({guard.reason}; wanted: {guard.bound})"
+                for guard in failed
+            )
+            + ". The incumbent stays."
+        )
     if told.because == "both bad":
         return "Rejected: nobody preferred the challenger; the incumbent stays."
     if told.because == "judge":
@@ -158,7 +163,9 @@ def _not_people(told: Told) -> str:
     if told.counts_everybody:
         return f"SIMULATED: {number} of the judgments were made by no person."
     verb = "does not count" if number == 1 else "do not count"
-    return f"{number} {_plural(number, 'judgment')} ({', '.join(others)}) {verb}: only people decide."
+    return (
+        f"{number} {_plural(number, 'judgment')} ({', '.join(others)}) {verb}: only people decide."
+    )
 
 
 def _plural(number: int, word: str) -> str:

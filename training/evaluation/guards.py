@@ -14,7 +14,7 @@ from preference.win_rate import wilson
 from training.evaluation.gate_config import GateConfig
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "not computed"
-KL_NAMES = ("kl_reference", "kl_to_reference", "kl")
+KL_NAMES = ("kl_token",)
 """Where a run's metrics keep the distance to the reference, the newest name first."""
 
 
@@ -134,13 +134,13 @@ def length_guard(measured: Measured, config: GateConfig, required: bool) -> Guar
 
 def kl_guard(measured: Measured, config: GateConfig, required: bool) -> Guard:
     """The policy stays near the reference on the run's pairs."""
-    name, bound = "KL to the reference", f"at most {config.kl_most:g} nats a completion"
+    name, bound = "KL to the reference", f"at most {config.kl_most:g} nats a token"
     value = next(
         (v for key in KL_NAMES if (v := _number(measured.challenger, key)) is not None), None
     )
     if value is None:
         return _unknown(name, bound, "the run did not measure it", required)
-    said = f"{value:.1f} nats a completion"
+    said = f"{value:.2f} nats a token"
     return _found(name, value, bound, abs(value) > config.kl_most, said)
 
 
