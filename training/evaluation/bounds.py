@@ -4,17 +4,20 @@ Knows scores (1 won, 0 lost, one half a tie) in the order they were given, and w
 prompt. Does not know adapters or the ledger. The bounds are the analyzer's
 (``preference.sequential``); what is decided here is what counts as one outcome.
 
-* The prompt. Judgments of one prompt are alike, so where prompts repeat each prompt is one
-  cluster, whatever number of judgments it has. Where none repeats every judgment is an outcome of
-  its own and the bounds are exact. Each of the two promotes a challenger that is no better at most
-  one time in forty (at 95 %), so both together, one after the other, at most one time in twenty.
+* The prompt. Up to ``ENOUGH_PROMPTS`` prompts that were judged once each, every judgment is an
+  outcome of its own and the bounds are exact. From there on, and wherever prompts repeat, each
+  prompt is one cluster, whatever number of judgments it has: judgments of one prompt are alike.
+  Each of the two promotes a challenger that is no better at most one time in forty (at 95 %), so
+  both, one after the other, at most one time in twenty.
 * The annotator. Below ``FEW`` annotators nobody can tell how much they differ: the bounds speak of
   these people alone, and it is said. From ``FEW`` on the interval over annotators must hold, too;
   from ``MANY`` on it also may be looked at any time. The wider end counts.
+* The moment. What was excluded once stays excluded (the running intersection), so the answer is the
+  same whether somebody looked after every judgment or only now.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +30,12 @@ FEW = 5
 """From how many annotators on their spread is taken into account."""
 MANY = 10
 """From how many clusters on the analyzer gives bounds that may be looked at any time."""
+ENOUGH_PROMPTS = 30
+"""From how many prompts on their clusters are enough for bounds that hold approximately."""
+LOOKS = 300
+"""Moments that are looked at, at most."""
 POINTS = 40
-"""Moments of a course, at most."""
+"""Moments of a course that are kept, at most."""
 
 Scores = NDArray[np.float64]
 
@@ -70,41 +77,47 @@ class Bounds:
         return self.high < 0.5
 
 
-def win_rate_bounds(
-    score: Scores, prompt: Sequence[Any], annotator: Sequence[Any], ci: float
-) -> Bounds:
-    """Bounds after all of these judgments.
+@dataclass(frozen=True)
+class Course:
+    """Bounds on their way: ``now``, and moments of ``n``, ``value``, ``low`` and ``high``."""
+
+    now: Bounds
+    moments: list[dict[str, float]]
+
+
+def win_rate_course(
+    score: Scores, prompt: Sequence[Any], annotator: Sequence[Any], ci: float, start: int = 1
+) -> Course:
+    """Bounds after these judgments, as they narrowed.
 
     Args:
         score: n scores in the order they were given, at least one.
         prompt: n labels.
         annotator: n labels.
         ci: confidence level.
+        start: judgments from which on what was excluded stays excluded.
     """
-    return _at(score, _codes(prompt), _codes(annotator), ci, None)
-
-
-def course(
-    score: Scores, prompt: Sequence[Any], annotator: Sequence[Any], ci: float, points: int = POINTS
-) -> list[dict[str, float]]:
-    """The bounds as they stood on the way: ``n``, ``value``, ``low``, ``high`` of each moment."""
     n = len(score)
-    if not n:
-        return []
     prompts, annotators = _codes(prompt), _codes(annotator)
-    moments = sorted({round(x) for x in np.linspace(min(5, n), n, min(points, n))})
-    first_repeat = _first_repeat(prompts)
-    plain = win_rate_sequence(_verdicts(score[:first_repeat]), ci=ci)
-    found = []
+    moments = sorted({round(x) for x in np.linspace(min(5, n), n, min(LOOKS, n))})
+    once = _first_repeat(prompts)
+    plain = win_rate_sequence(_verdicts(score[:once]), ci=ci)
+    low, high = 0.0, 1.0
+    told: list[dict[str, float]] = []
+    now: Bounds | None = None
     for moment in moments:
-        exact = (
-            (float(plain.lows[moment - 1]), float(plain.highs[moment - 1]))
-            if (moment <= first_repeat)
-            else None
-        )
-        one = _at(score[:moment], prompts[:moment], annotators[:moment], ci, exact)
-        found.append({"n": moment, "value": one.value, "low": one.low, "high": one.high})
-    return found
+        at = moment - 1
+        exact = (float(plain.lows[at]), float(plain.highs[at])) if moment <= once else None
+        now = _at(score[:moment], prompts[:moment], annotators[:moment], ci, exact)
+        if moment >= start:
+            low, high = max(low, now.low), min(high, now.high)
+            if low > high:  # outcomes drift: no single rate fits, the bounds meet in the middle
+                low = high = (low + high) / 2
+            now = replace(now, low=low, high=high)
+        told.append({"n": moment, "value": now.value, "low": now.low, "high": now.high})
+    assert now is not None
+    keep = {round(x) for x in np.linspace(0, len(told) - 1, min(POINTS, len(told)))}
+    return Course(now, [one for place, one in enumerate(told) if place in keep])
 
 
 def _at(
@@ -119,7 +132,7 @@ def _at(
     prompts, annotators = len(np.unique(prompt)), len(np.unique(annotator))
     verdicts = _verdicts(score)
     spread = 1.0
-    if prompts == n:
+    if prompts == n and n < ENOUGH_PROMPTS:
         method = "every judgment"
         if exact is None:
             found = win_rate_sequence(verdicts, ci=ci)
@@ -131,12 +144,13 @@ def _at(
         method = "prompts"
         found = win_rate_sequence(verdicts, cluster=prompt, ci=ci)
         low, high = found.ci_low, found.ci_high
-        spread = _spread(score, prompt)
+        spread = _spread(score, prompt) if prompts < n else 1.0
     over = annotators >= FEW and n > annotators
     if over:
         at_most, at_least = _over_annotators(verdicts, annotator, annotators, ci)
         low, high = min(low, at_most), max(high, at_least)
-        spread = max(spread, _spread(score, annotator))
+        if annotators >= MANY:
+            spread = max(spread, _spread(score, annotator))
     return Bounds(
         float(score.mean()), low, high, n, prompts, annotators, method, over, max(1.0, spread)
     )

@@ -1,6 +1,6 @@
 """How many more judgments would decide: courses that fit what is known, played to their end.
 
-Knows scores and the analyzer's bet against one half (``preference.sequential``). Does not know
+Knows scores and how wide the analyzer's bounds are (``preference.sequential``). Does not know
 prompts or people; what their likeness costs comes in as one factor.
 """
 
@@ -30,24 +30,20 @@ class Forecast:
     decided: float
 
 
-def capital(score: Scores, ci: float) -> tuple[Scores, Scores]:
-    """Log capital of betting for and against "more than one half", after each outcome.
+def half_width(score: Scores, ci: float) -> Scores:
+    """Half the width of the analyzer's bounds after each outcome, each a cluster of its own.
 
     Args:
         score: scores 0 to 1, shape (courses, outcomes).
         ci: confidence level.
-
-    Returns:
-        Two arrays of the same shape, nats. The bounds lie above one half where the first reaches
-        log(2 / (1 - ci)), below where the second does.
     """
-    t = np.arange(1, score.shape[1] + 1)
-    mean = (0.5 + np.cumsum(score, axis=1)) / (t + 1)
-    spread = (0.25 + np.cumsum((score - mean) ** 2, axis=1)) / (t + 1)
-    before = np.concatenate([np.full((len(score), 1), 0.25), spread[:, :-1]], axis=1)
-    bet = np.minimum(np.sqrt(2 * np.log(2 / (1 - ci)) / (before * t * np.log(t + 1))), 1.0)
-    gap = score - 0.5
-    return np.cumsum(np.log1p(bet * gap), axis=1), np.cumsum(np.log1p(-bet * gap), axis=1)
+    n = np.arange(1, score.shape[1] + 1)
+    mean = np.cumsum(score, axis=1) / n
+    spread = np.maximum(np.cumsum(score**2, axis=1) - n * mean**2, 0.0) + 0.25
+    se = np.sqrt(spread / np.maximum(n - 1, 1) / n)
+    tail = -2 * np.log(1 - ci)
+    spent = n * (tail + np.log(tail + 1)) / 2.0 ** np.round(np.log2(n))
+    return se * np.sqrt((spent + 1) / spent * (np.log(spent + 1) + tail))
 
 
 def forecast(score: Scores, ci: float, most_more: int, *, spread: float = 1.0) -> Forecast:
@@ -69,13 +65,15 @@ def forecast(score: Scores, ci: float, most_more: int, *, spread: float = 1.0) -
     effective = max(1, int(most_more / spread))
     drawn = rng.random((COURSES, effective))
     later = np.where(drawn < shares[:, :1], 1.0, np.where(drawn < 1 - shares[:, 2:], 0.5, 0.0))
-    whole = np.concatenate([np.broadcast_to(score, (COURSES, len(score))), later], axis=1)
-    bound = np.log(2 / (1 - ci))
-    ups, downs = (side[:, len(score) :] >= bound for side in capital(whole, ci))
+    known = len(score)
+    whole = np.concatenate([np.broadcast_to(score, (COURSES, known)), later], axis=1)
+    gap = np.cumsum(whole, axis=1) / np.arange(1, whole.shape[1] + 1) - 0.5
+    half = half_width(whole, ci)
+    ups, downs = (gap > half)[:, known:], (gap < -half)[:, known:]
     up, down = _first(ups, effective), _first(downs, effective)
     decided = np.minimum(up, down)
-    half = int(np.sort(decided)[COURSES // 2])
-    wanted = most_more if half >= effective else int(np.ceil((half + 1) * spread))
+    middle = int(np.sort(decided)[COURSES // 2])
+    wanted = most_more if middle >= effective else int(np.ceil((middle + 1) * spread))
     rounded = -(-wanted // ROUND) * ROUND
     return Forecast(
         min(rounded, most_more),

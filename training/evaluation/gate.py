@@ -82,7 +82,7 @@ def decide(
     if early and not len(counted):
         raise GateRefused(f"{challenger} and {incumbent} have no blind judgment yet; judge some")
     missing = max(0, wanted - len(frame)) if missing is None else missing
-    found = rated(counted, challenger, settings.confidence)
+    found = rated(counted, challenger, settings.confidence, settings.fewest_judgments)
     outcome, because, ahead = _ruled(
         settings, found, len(counted), missing, guards, prescreen, exhausted
     )

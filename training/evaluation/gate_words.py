@@ -67,7 +67,9 @@ def _found(told: Told) -> str:
     kind = f"{told.ci:.0%} interval {told.bounds.low:.0%} to {told.bounds.high:.0%} at any time"
     over = {
         "every judgment": "",
-        "prompts": f", over {told.bounds.prompts} prompts",
+        "prompts": f", over {told.bounds.prompts} prompts"
+        if told.bounds.prompts < told.bounds.outcomes
+        else "",
         "too few prompts": f": {told.bounds.prompts} prompts judged again and again are too few",
     }[told.bounds.method]
     if told.bounds.over_annotators:
@@ -105,7 +107,9 @@ def _follows(told: Told) -> str:
     if told.because == "most":
         return (
             "Rejected: the interval reaches one half or below, so it may be chance, and no more "
-            f"than {told.most} judgments are asked for; the incumbent stays."
+            "judgments are asked for"
+            + (f" (the most is {told.most})" if told.most > 1 else "")
+            + "; the incumbent stays."
         )
     if told.because == "chance":
         return (

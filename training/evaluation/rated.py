@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training.errors import GateRefused
-from training.evaluation.bounds import FEW, Bounds, course, win_rate_bounds
+from training.evaluation.bounds import FEW, Bounds, win_rate_course
 
 ENOUGH_ANNOTATORS = FEW
 SHARE = {"win": 1.0, "loss": 0.0, "tie": 0.5}
@@ -94,7 +94,7 @@ class Rated:
     only: str
 
 
-def rated(counted: pd.DataFrame, challenger: str, ci: float) -> Rated:
+def rated(counted: pd.DataFrame, challenger: str, ci: float, start: int = 1) -> Rated:
     """Counts and bounds of a challenger among the judgments of one pair of adapters."""
     ordered = counted.sort_values("judgment") if "judgment" in counted else counted
     a, b, verdict = (
@@ -107,11 +107,12 @@ def rated(counted: pd.DataFrame, challenger: str, ci: float) -> Rated:
     names = ordered["annotator"].astype(str)
     who, prompts = names[prefers].tolist(), ordered["prompt"][prefers].tolist()
     people = sorted(set(names))
+    course = win_rate_course(score, prompts, who, ci, start) if len(score) else None
     return Rated(
         _counts(outcomes),
         score,
-        win_rate_bounds(score, prompts, who, ci) if len(score) else None,
-        course(score, prompts, who, ci),
+        None if course is None else course.now,
+        [] if course is None else course.moments,
         len(people),
         people[0] if len(people) == 1 else "",
     )
