@@ -34,7 +34,7 @@ def frame(wins: int, losses: int, ties: int = 0, both_bad: int = 0, annotators: 
                 **change,
             }
         )
-    columns = "item_a item_b verdict annotator annotator_kind prompt judgment".split()
+    columns = ["item_a", "item_b", "verdict", "annotator", "annotator_kind", "prompt", "judgment"]
     return pd.DataFrame(rows, columns=columns)
 
 

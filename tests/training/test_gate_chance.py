@@ -125,7 +125,7 @@ def test_what_is_played_here_is_what_the_gate_computes(prompts):
 
 def test_the_forecast_keeps_its_word():
     rng = np.random.default_rng(7)
-    score, prompt = judged(rng, 1, 60, 60, 0.62, 0)
+    score, _ = judged(rng, 1, 60, 60, 0.62, 0)
     told = forecast(score[0], CI, 180)
     rates = rng.dirichlet([(score == 1).sum() + 0.5, (score == 0).sum() + 0.5], 3000)[:, :1]
     later = (rng.random((3000, 180)) < rates).astype(float)
