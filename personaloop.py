@@ -33,6 +33,7 @@ COMMANDS = {
     "dpo": "training.commands:dpo",
     "retrain": "training.commands:retrain",
     "work": "training.commands:work",
+    "rounds": "training.round_commands:rounds",
     "adapters": "training.commands:adapters",
     "chat": "training.commands:chat",
     "evaluate": "training.commands:evaluate",

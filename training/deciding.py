@@ -30,7 +30,14 @@ from training.evaluation.gate_config import GateConfig
 from training.gate_evidence import guards_of, versions
 from training.runs import digest
 
-__all__ = ["batch_judgments", "decide_complete", "decide_round", "look", "waiting_rounds"]
+__all__ = [
+    "ask_again",
+    "batch_judgments",
+    "decide_complete",
+    "decide_round",
+    "look",
+    "waiting_rounds",
+]
 
 FAILED = (JobState.FAILED, JobState.CANCELLED)
 KEPT = ("asked", "prescreen", "prescreen_job", "exhausted", "looks", "places")
@@ -250,6 +257,23 @@ def _ask(
 def _seen(stands: Standing, config: GateConfig) -> list[Any]:
     """What a look saw: where it is the same, looking again finds the same."""
     return [stands.wanted, stands.judged, stands.judgments, stands.newest, digest(config.rule())]
+
+
+def ask_again(session: Session, round_id: int) -> None:
+    """Forget that asking for more failed, so that the next look asks again.
+
+    Raises:
+        GateRefused: nothing failed.
+    """
+    current, _ = _locked(session, round_id)
+    before = current.decision or {}
+    if current.state is not RoundState.BLIND or not (before.get("asked") or {}).get("failed"):
+        raise GateRefused(
+            f"round {current.number} of {current.persona_slug} is {current.state} and waits for "
+            "nothing that failed"
+        )
+    current.decision = {**before, "asked": None, "seen": None}
+    session.flush()
 
 
 def decide_complete(

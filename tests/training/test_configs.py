@@ -10,6 +10,7 @@ from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import ConfigRefused, TooLittleData
+from training.evaluation.gate_config import GateConfig
 from training.losses import LOSS_NAMES, required_option
 from training.sft import SFTConfig
 
@@ -18,6 +19,7 @@ SHIPPED = [
     (DPOConfig, "dpo.yaml"),
     (SFTConfig, "lora_persona.yaml"),
     (CandidateConfig, "candidates.yaml"),
+    (GateConfig, "gate.yaml"),
 ]
 
 

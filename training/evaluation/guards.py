@@ -149,7 +149,7 @@ def _found(name: str, value: float, bound: str, failed: bool, reason: str) -> Gu
 
 
 def _unknown(name: str, bound: str, why: str, required: bool) -> Guard:
-    reason = f"not computed: {why}" + (" (the configuration requires it)" if required else "")
+    reason = why + (" (the configuration requires it)" if required else "")
     return Guard(name, None, bound, UNKNOWN, reason, required)
 
 
