@@ -108,7 +108,9 @@ def explained(told: dict[str, Any]) -> list[str]:
             f"on {told['prompts']} prompts, by {told['annotators']}"
         )
     for guard in told.get("guards") or []:
-        lines.append(f"  {guard['name']}: {guard['verdict']} ({guard['reason']}; wanted: {guard['bound']})")
+        lines.append(
+            f"  {guard['name']}: {guard['verdict']} ({guard['reason']}; wanted: {guard['bound']})"
+        )
     if told.get("looked_at"):
         rule = told.get("rule") or {}
         lines.append(

@@ -1,10 +1,12 @@
 """Deciding on the ledger: one change of what answers, people only, and every reason kept."""
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from filling import PERSONA, batch, crowd, persona
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -26,6 +28,7 @@ from training.deciding import decide_complete, decide_round, look
 from training.errors import GateRefused
 from training.evaluation.gate_config import GateConfig
 from training.prescreening import prescreen
+from training.round_commands import rounds as rounds_command
 
 Make = sessionmaker[Session]
 OLD, NEW = f"{PERSONA}-old", f"{PERSONA}-new"
@@ -54,6 +57,11 @@ def judge(
             labeling.judge(session, shown.token, who, verdict, min_dwell=False, **more)
             done += 1
     return done
+
+
+def run(url: str, *arguments: str) -> Result:
+    """``personaloop rounds`` on this ledger."""
+    return CliRunner().invoke(rounds_command, [*arguments, "--database-url", url])
 
 
 def decided(make: Make, config: GateConfig = QUICK) -> list[str]:
@@ -152,7 +160,7 @@ def test_people_are_asked_again_where_only_others_judged(make: Make) -> None:
     assert decided(make) == ["win"] and changes(make) == [NEW, OLD]
 
 
-def test_what_cannot_be_asked_is_said_and_asked_once(make: Make) -> None:
+def test_what_cannot_be_asked_is_said_and_asked_once(make: Make, url: str) -> None:
     round_id = compared(make)
     judge(make, likes="new", most=7)
     judge(make, likes="old", name="Bob")
@@ -168,11 +176,36 @@ def test_what_cannot_be_asked_is_said_and_asked_once(make: Make) -> None:
     told = the_round(make).decision
     assert told["looks"] == 2
     assert "the model service failed; `personaloop rounds ask" in told["words"]
+    assert run(url, "ask", PERSONA).exit_code == 0
+    assert decided(make) == []
+    again = run(url, "ask", PERSONA)
+    assert isinstance(again.exception, GateRefused), "nothing failed any more"
     with make.begin() as session:
-        assert len(jobs.jobs(session, persona=PERSONA)) == 1
+        assert len(jobs.jobs(session, persona=PERSONA)) == 2
+        for each in jobs.jobs(session, persona=PERSONA):
+            each.state = JobState.DONE
         current = session.get_one(Round, round_id)
         current.decision = {**current.decision, "exhausted": True, "seen": None}
     assert decided(make) == ["most"], "where no pair is left the incumbent stays"
+
+
+def test_the_terminal_says_why(make: Make, url: str) -> None:
+    assert "no rounds yet" in run(url, "list").output
+    compared(make, pairs=14)
+    assert "Nothing was decided" in run(url, "show", PERSONA).output
+    judge(make, most=9)
+    assert decided(make) == []
+    waiting = run(url, "show", PERSONA).output
+    assert "5 of 14 judgments are still missing" in waiting
+    assert "9 won, 0 lost, 0 ties, 0 both bad; 9 count of 14 asked" in waiting
+    assert "length: passed" in waiting and "held-out accuracy: not computed" in waiting
+    refused = run(url, "show", PERSONA, "--round", "7")
+    assert "has no round 7" in str(refused.exception)
+    told = json.loads(run(url, "show", PERSONA, "--json").output)
+    assert told["state"] == "blind" and told["outcome"] == "wait" and told["course"]
+    done = run(url, "decide", PERSONA, "--reason", "launch on Monday")
+    assert done.exit_code == 0 and "Decided early, on 9 of 14 judgments" in done.output
+    assert "rejected" in run(url, "list").output and "[" in run(url, "list").output
 
 
 def test_an_operator_who_decides_early_leaves_a_reason(make: Make) -> None:
