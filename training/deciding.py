@@ -14,20 +14,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import adapters, audit, batches, jobs
 from db.clock import utcnow
 from db.errors import NotFound
-from db.models import BatchState, Job, JobKind, JobState, Round, RoundState
+from db.models import BatchState, Job, JobKind, Round, RoundState
 from training import prescreening
-from training.blind import (
-    Standing,
-    ask_people_again,
-    batch_judgments,
-    pairs_of,
-    standing,
-)
+from training.blind import Standing, batch_judgments, standing
 from training.configs import CONFIGS, load_config
 from training.errors import GateRefused
 from training.evaluation.gate import MORE, WAIT, Decision, decide
 from training.evaluation.gate_config import GateConfig
 from training.gate_evidence import guards_of, versions
+from training.more_judgments import ask_more, news
 from training.runs import digest
 
 __all__ = [
@@ -39,7 +34,6 @@ __all__ = [
     "waiting_rounds",
 ]
 
-FAILED = (JobState.FAILED, JobState.CANCELLED)
 KEPT = ("asked", "prescreen", "prescreen_job", "exhausted", "looks", "places")
 """What a round's decision keeps from look to look, beside the newest evidence."""
 
@@ -154,7 +148,14 @@ def _looked(
         kept |= prescreening.ask(session, current, actor)
         decision = replace(decision, outcome=WAIT, more=0, words=prescreening.WAITING)
     elif decision.outcome == MORE:
-        kept["asked"], said = _ask(session, current, kept.get("asked"), decision, config, actor)
+        kept["asked"], said = ask_more(
+            session,
+            current,
+            kept.get("asked"),
+            decision.more,
+            not config.count_simulated,
+            actor,
+        )
         decision = replace(decision, words=decision.words + said)
     current.decision = {
         **kept,
@@ -216,42 +217,6 @@ def _carry_out(
             batches.set_state(session, batch_id, BatchState.CLOSED)
     subject = f"{current.persona_slug} round {current.number}"
     audit.record(session, actor, "decide", subject, early=decision.early, outcome=decision.outcome)
-
-
-def _ask(
-    session: Session,
-    current: Round,
-    before: dict[str, Any] | None,
-    decision: Decision,
-    config: GateConfig,
-    actor: str,
-) -> tuple[dict[str, Any], str]:
-    """Ask for more judgments: of pairs that no person judged, and of pairs to be written.
-
-    Returns:
-        What was asked, and what is to be said beside the decision. Where the last time failed
-        nothing is asked before an operator says so.
-    """
-    assert current.blind_batch_id is not None
-    persona = current.persona_slug
-    job = None if before is None else before.get("job")
-    last = None if job is None else session.get_one(Job, job)
-    if before is not None and last is not None and last.state in FAILED:
-        said = f" Writing more pairs {last.state.value}: {last.message or 'no reason given'};"
-        said += f" `personaloop rounds ask {persona}` asks again."
-        return {**before, "failed": True}, said
-    again = 0
-    if not config.count_simulated:
-        again = ask_people_again(session, current.blind_batch_id, decision.more)
-    asked: dict[str, Any] = {"judgments": decision.more, "of_known_pairs": again, "job": None}
-    if decision.more > again:
-        total = pairs_of(session, current.blind_batch_id) + decision.more - again
-        params = {"round": current.id, "total": total}
-        asked["job"] = jobs.enqueue(
-            session, JobKind.GENERATE, persona=persona, params=params, requested_by=actor
-        ).id
-    audit.record(session, actor, "ask for more", f"{persona} round {current.number}", **asked)
-    return asked, ""
 
 
 def _seen(stands: Standing, config: GateConfig) -> list[Any]:
@@ -327,13 +292,12 @@ def _to_look(session: Session, current: Round, config: GateConfig) -> bool:
     before = current.decision or {}
     if adapters.incumbent(session, current.persona_slug).id != current.incumbent_id:
         return True
-    asked = before.get("asked") or {}
-    for job in (before.get("prescreen_job"), asked.get("job")):
-        if job is not None and session.get_one(Job, job).state in jobs.LIVE:
-            return False
-    told = asked.get("failed") or not asked.get("job")
-    if not told and session.get_one(Job, asked["job"]).state in FAILED:
-        return True
+    look_of_judge = before.get("prescreen_job")
+    if look_of_judge and session.get_one(Job, look_of_judge).state in jobs.LIVE:
+        return False
+    failed = news(session, before.get("asked"))
+    if failed is not False:
+        return bool(failed)
     if prescreening.wanted(before, config):
         return True
     return before.get("seen") != _seen(standing(session, current.blind_batch_id), config)

@@ -466,10 +466,11 @@ def test_rounds_say_why_with_the_bounds_and_every_guard(ledger):
             guards=guards(Measured({}, {}, (3, 0), (2, 0), 120.0, 400.0), GateConfig()),
         ).evidence()
     page = show("rounds")
-    said = words(page)
+    assert "\\*\\*judge\\*\\*" in words(page), "what a judge is called stays text"
+    said = words(page).replace("\\", "")
     assert "the guard on length (120 characters a response beside 400: 0.30 times as long" in said
     assert ":red-badge[failed] **length**" in said and ":green-badge[passed] **safety**" in said
     assert ":gray-badge[not computed] **held-out accuracy**" in said
-    assert "AUTOMATIC pre-screen: even" in said and "\\*\\*judge\\*\\*" in said
+    assert "AUTOMATIC pre-screen: even" in said
     assert "The bounds rose above one half within" in said
     assert any(each.label == "The evidence" for each in page.expander)
