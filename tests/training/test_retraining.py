@@ -508,3 +508,39 @@ def test_unjudged_pairs_are_labeled_once_kept_and_reported(ledger, workshop):
     assert "why" in report["taste"] or report["taste"]["likes"]
     unjudged = [pair for pair in report["pairs"] if not pair["judgments"]]
     assert len(unjudged) == report["unjudged"]
+
+
+def test_a_gate_that_cannot_tell_asks_for_more_pairs_until_the_most(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    worker.gate = GateConfig(
+        count_simulated=True,
+        fewest_judgments=5,
+        most_judgments=24,
+        least_more=8,
+        least_chance=0.0,
+    )
+    assert worker.step().outcome == "done"
+    asked = []
+    for _ in range(6):
+        judge_all(ledger, annotators(3, judge=lambda m, p, a, b: "tie"))
+        worker.decide()
+        if state_of(ledger) is not RoundState.BLIND:
+            break
+        done = worker.step()
+        assert done is not None and done.outcome == "done", done
+        asked.append(done.message)
+    assert state_of(ledger) is RoundState.REJECTED
+    assert asked and "more blind comparisons of" in asked[0]
+    with ledger.begin() as session:
+        current = session.scalars(select(Round)).one()
+        pairs = session.scalars(
+            select(Comparison).where(Comparison.batch_id == current.blind_batch_id)
+        ).all()
+        texts = {frozenset((one.candidate_a.text, one.candidate_b.text)) for one in pairs}
+        assert len(texts) == len(pairs), "no pair is asked twice"
+        assert {one.prompt.split for one in pairs} == {"heldout"}
+        told = current.decision
+        assert told["because"] == "most" and told["ties"] == len(pairs) and told["looks"] >= 2
+        assert adapters.incumbent(session, PERSONA).id == STARTER
