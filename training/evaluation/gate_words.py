@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.evaluation.bounds import Bounds
+from training.evaluation.bounds import FEW, Bounds
 from training.evaluation.guards import UNKNOWN, Guard
 
 
@@ -138,7 +138,7 @@ def _people(told: Told) -> str:
         return ""
     if told.only:
         return f"All of it is {told.only}'s view; what others would say is not known."
-    if told.annotators < 5:
+    if told.annotators < FEW:
         return (
             f"It is the view of these {told.annotators} annotators; too few to say how far others "
             "differ."
