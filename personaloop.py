@@ -39,6 +39,7 @@ COMMANDS = {
     "retrain": "training.commands:retrain",
     "work": "training.commands:work",
     "tick": "training.tick_command:tick",
+    "rounds": "training.round_commands:rounds",
     "adapters": "training.commands:adapters",
     "chat": "training.commands:chat",
     "evaluate": "training.commands:evaluate",

@@ -120,6 +120,51 @@ def over_time(
     )
 
 
+def narrowing(
+    frame: Frame, *, title: str, ink: Ink = LIGHT, colour: str = "", reference: float = 0.5
+) -> AnyChart:
+    """A win rate and its bounds as judgments came in: a band that closes in on a line.
+
+    Args:
+        frame: columns n, value, low, high; a row a moment.
+        title: the finding.
+        ink: the theme's colours.
+        colour: of line and band; the accent by default.
+        reference: a dashed line at this share.
+    """
+    rows = frame.copy()
+    rows["told"] = findings.estimates(rows, "value", "low", "high")
+    rows["counted"] = [findings.counted(int(n), "judgment") for n in rows["n"]]
+    last = rows.tail(1).copy()
+    paint = colour or ink.accent
+    scale = alt.Scale(domain=[0, 1], nice=False)
+    axis = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.25, 0.5, 0.75, 1])
+    across = alt.X(
+        "n:Q",
+        title="Judgments that count",
+        scale=alt.Scale(domain=[0, int(rows["n"].max())], nice=False),
+        axis=alt.Axis(grid=False, tickCount=5, format="d"),
+    )
+    tips = [
+        alt.Tooltip("counted:N", title="After"),
+        alt.Tooltip("told:N", title="Challenger wins, %"),
+    ]
+    base = alt.Chart(rows).encode(x=across, tooltip=tips)
+    band = base.mark_area(opacity=0.22, color=paint, interpolate="step-after").encode(
+        y=alt.Y("low:Q", title="Challenger wins", scale=scale, axis=axis), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=2, color=paint).encode(y=alt.Y("value:Q", scale=scale))
+    end = alt.Chart(last).encode(x=across, tooltip=tips)
+    whisker = end.mark_rule(size=3, color=paint).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    point = end.mark_point(size=80, filled=True, opacity=1, color=paint).encode(
+        y=alt.Y("value:Q", scale=scale)
+    )
+    chart = alt.layer(band, line_at(reference, "y", ink), line, whisker, point)
+    return chart.properties(
+        title=alt.Title(title, anchor="start", limit=900), height=220, description=title
+    )
+
+
 def _share_scale(rows: Frame, reference: float | None) -> tuple[alt.Scale, alt.Axis]:
     """To 100 % where a half is the measure, else as far as the data go; and room for the count."""
     top = 1.0 if reference == 0.5 else min(1.0, max(*rows["ci_high"], reference or 0.0, 0.05))

@@ -111,6 +111,16 @@ def incumbent(session: Session, persona: str) -> Adapter:
     return adapter(session, last.adapter_id)
 
 
+def locked_incumbent(session: Session, persona: str) -> Adapter:
+    """The adapter that answers for a persona; nothing else can answer until the transaction ends.
+
+    Raises:
+        NotFound: The persona is not known, or nothing answers for it yet.
+    """
+    _lock(session, persona)
+    return incumbent(session, persona)
+
+
 def promote(
     session: Session,
     persona: str,

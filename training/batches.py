@@ -24,6 +24,8 @@ from training.responses import Responses
 from training.service import Service
 
 Sessions = sessionmaker[Session]
+AGAIN = 3
+"""How often all held-out prompts are taken again in search of pairs that differ."""
 
 
 @dataclass(frozen=True)
@@ -144,18 +146,72 @@ class BatchMaker:
                 "loads the shipped ones"
             )
         random.Random("heldout").shuffle(prompts)
-        take = [prompts[place % len(prompts)] for place in range(wanted)]
+        pairs, alike, too_long = self._blind_pairs(challenger, incumbent, prompts, 0, wanted)
+        return self._ask(
+            name, BatchKind.BLIND, pairs, alike, too_long, priority=priority, overlap=overlap
+        )
+
+    def more_blind(self, batch_id: int, challenger: str, incumbent: str, more: int) -> int:
+        """Add pairs to a blind batch: on prompts not yet asked, then on all again, other samples.
+
+        Args:
+            batch_id: the batch.
+            challenger: adapter id.
+            incumbent: adapter id.
+            more: pairs to add.
+
+        Returns:
+            How many were added; fewer where no more pairs differ.
+        """
+        with self.sessions.begin() as session:
+            prompts = prompts_of(session, split="heldout")
+            asked = select(Comparison).where(Comparison.batch_id == batch_id)
+            known = {
+                frozenset((one.candidate_a.text, one.candidate_b.text))
+                for one in session.scalars(asked)
+            }
+        random.Random("heldout").shuffle(prompts)
+        chosen: list[tuple[Candidate, Candidate]] = []
+        start, end = 0, len(known) + more + AGAIN * len(prompts)
+        while len(chosen) < more and start < end:
+            stop = min(start + more + (0 if start else len(known)), end)
+            pairs, _, _ = self._blind_pairs(challenger, incumbent, prompts, start, stop)
+            for pair in pairs:
+                texts = frozenset(one.text for one in pair)
+                if texts not in known and len(chosen) < more:
+                    chosen.append(pair)
+                    known.add(texts)
+            start = stop
+        with self.sessions.begin() as session:
+            batch = batches.batch(session, batch_id)
+            for one, other in _shuffled(chosen, f"{batch.name} {len(known)}"):
+                batches.put_comparison(session, batch, one, other)
+        return len(chosen)
+
+    def _blind_pairs(
+        self, challenger: str, incumbent: str, prompts: Sequence[Prompt], start: int, stop: int
+    ) -> tuple[list[tuple[Candidate, Candidate]], int, int]:
+        """Pairs of places ``start`` to ``stop`` of the prompts taken again and again.
+
+        Returns:
+            (pairs, how many were too alike, how many prompts were too long).
+        """
         answering = replace(self.config, temperature=self.config.blind_temperature)
-        sides: dict[str, list[Candidate | None]] = {}
+        sides: list[list[Candidate | None]] = []
         for number, adapter_id in enumerate((challenger, incumbent)):
-            sides[adapter_id] = []
-            for start in range(0, len(take), len(prompts)):
-                part = take[start : start + len(prompts)]
-                purpose = f"blind:{start // len(prompts)}"
-                made = self.responses.of(answering, part, adapter_id, purpose, 1, 0.5, number / 2)
-                sides[adapter_id] += [candidates[0] if candidates else None for candidates in made]
+            side: list[Candidate | None] = []
+            place = start
+            while place < stop:
+                turn, first = divmod(place, len(prompts))
+                part = prompts[first : first + stop - place]
+                made = self.responses.of(
+                    answering, part, adapter_id, f"blind:{turn}", 1, 0.5, number / 2
+                )
+                side += [candidates[0] if candidates else None for candidates in made]
+                place += len(part)
+            sides.append(side)
         pairs, alike, too_long = [], 0, 0
-        for one, other in zip(sides[challenger], sides[incumbent], strict=True):
+        for one, other in zip(*sides, strict=True):
             if one is None or other is None:
                 too_long += 1
             elif not (one.text.strip() or other.text.strip()) or nearly_same(
@@ -164,9 +220,7 @@ class BatchMaker:
                 alike += 1
             else:
                 pairs.append((one, other))
-        return self._ask(
-            name, BatchKind.BLIND, pairs, alike, too_long, priority=priority, overlap=overlap
-        )
+        return pairs, alike, too_long
 
     def _found(self, name: str) -> Made | None:
         with self.sessions.begin() as session:

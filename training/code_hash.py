@@ -21,12 +21,17 @@ PLUMBING = frozenset(
     {
         "adapters",
         "configs",
+        "downloads",
         "errors",
         "exporting",
+        "hosted",
+        "keeping",
+        "opening",
         "responses",
         "runs",
         "saving",
         "service",
+        "waiting",
     }
 )
 """Modules of this room that files, queues, services and words are the business of."""

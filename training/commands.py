@@ -216,9 +216,15 @@ def retrain(
     show_default=True,
     help="Seconds between two looks at an empty queue.",
 )
+@click.option(
+    "--judge",
+    metavar="FILE.py:FUNCTION",
+    help="Let this function look at blind pairs before people do; it can stop a challenger, never "
+    "promote one.  [default: configs/gate.yaml, none]",
+)
 @database_option
-def work(once: bool, poll: float, database_url: str | None) -> None:
-    """Run queued jobs and decide complete blind comparisons, until stopped.
+def work(once: bool, poll: float, judge: str | None, database_url: str | None) -> None:
+    """Run queued jobs and look at blind comparisons, until stopped.
 
     Starts and supervises the local engine when TINKER_API_KEY is not set. Killed at any moment,
     the next worker goes on where it was.
@@ -226,7 +232,7 @@ def work(once: bool, poll: float, database_url: str | None) -> None:
     from db.session import sessions, upgrade
 
     upgrade(database_url)
-    _work(sessions(database_url), once=once, poll=poll)
+    _work(sessions(database_url), once=once, poll=poll, judge=judge)
 
 
 @click.command()
@@ -280,15 +286,25 @@ def simulate(
     click.echo(f"{done} judgments stored, all marked as simulated")
 
 
-def _work(make: Any, *, once: bool, poll: float = 2.0) -> None:
+def _work(make: Any, *, once: bool, poll: float = 2.0, judge: str | None = None) -> None:
     """A worker with its supervised engine."""
+    from dataclasses import replace
+
+    from training.deciding import gate_config
     from training.engine import EngineSettings, EngineSupervisor
+    from training.evaluation.judges import load_judge
     from training.jobs import Worker
     from training.service import open_service
 
+    if judge is not None:
+        load_judge(judge)
     settings = EngineSettings()
     supervisor = EngineSupervisor(settings)
-    worker = Worker(make, connect=lambda: open_service(settings))
+    worker = Worker(
+        make,
+        connect=lambda: open_service(settings),
+        gate=None if judge is None else replace(gate_config(), judge=judge),
+    )
     worker.stop_on_signals()
     supervisor.start(wait=False)
     try:

@@ -18,15 +18,18 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import jobs
 from db.errors import JobCancelled, LeaseLost, Refused
 from db.models import Job, JobKind, JobState, RoundState
+from training.asking_more import is_more, more_pairs
 from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config, make_config
 from training.counterfactual import Counterfactual
-from training.deciding import decide_complete
+from training.deciding import decide_complete, gate_config
 from training.dpo_config import DPOConfig
 from training.errors import Cancelled
+from training.evaluation.gate_config import GateConfig
 from training.job_config import JobConfig
 from training.keeping import keep_adapters
 from training.lease import FencedSessions, Lease, free_the_dead, worker_name
+from training.prescreening import prescreen
 from training.retraining import Retraining
 from training.rounds import abandon_run, open_round
 from training.service import Service, open_service
@@ -71,6 +74,7 @@ class Worker:
         dpo: DPOConfig | None = None,
         job: JobConfig | None = None,
         candidates: CandidateConfig | None = None,
+        gate: GateConfig | None = None,
         name: str | None = None,
         follow_up: bool = True,
     ):
@@ -82,6 +86,7 @@ class Worker:
             dpo: configuration of preference runs; None reads configs/dpo.yaml at each job.
             job: what judgments must be like; None reads configs/job.yaml at each job.
             candidates: of candidates; None reads configs/candidates.yaml at each job.
+            gate: of promotions; None reads configs/gate.yaml at each look.
             name: in leases; None is this machine and process.
             follow_up: ask for the next round's label batch after each decision.
         """
@@ -90,6 +95,7 @@ class Worker:
         self.dpo = dpo
         self.job = job
         self.candidates = candidates
+        self.gate = gate
         self.name = name or worker_name()
         self.follow_up = follow_up
         self.stop = threading.Event()
@@ -121,10 +127,10 @@ class Worker:
         return count
 
     def decide(self) -> None:
-        """Decide every blind comparison whose judgments are all in."""
+        """Look at every blind comparison in which something changed; promote, reject or ask."""
         wanted = self._candidate_config().label_comparisons if self.follow_up else None
         for persona, decision in decide_complete(
-            self.sessions, actor="gate", next_comparisons=wanted
+            self.sessions, actor="gate", next_comparisons=wanted, config=self._gate_config()
         ):
             log.info("%s: %s", persona, decision.words)
 
@@ -201,6 +207,8 @@ class Worker:
                 job=self.job,
                 progress=lambda stage, share: lease.progress(stage, overall(stage, share)),
             ).run()
+        if claim.kind is JobKind.GENERATE and is_more(params):
+            return self._for_the_gate(lease, held, params)
         if claim.kind is JobKind.GENERATE:
             wanted = int(params.get("comparisons") or candidates.label_comparisons)
             service = self._connected(lease)
@@ -208,6 +216,23 @@ class Worker:
         raise Refused(
             f"this worker runs no {claim.kind.value} jobs; use `personaloop {claim.kind.value}`"
         )
+
+    def _for_the_gate(self, lease: Lease, held: FencedSessions, params: dict[str, Any]) -> str:
+        """What a waiting gate asked for: a judge's look, or more pairs for people."""
+        round_id = int(params["round"])
+        if params.get("prescreen"):
+            return prescreen(held, round_id, self._gate_config(), lease.progress)
+        return more_pairs(
+            held,
+            self._connected(lease),
+            round_id,
+            int(params["total"]),
+            self._candidate_config(),
+            lease.progress,
+        )
+
+    def _gate_config(self) -> GateConfig:
+        return self.gate or gate_config()
 
     def _candidate_config(self) -> CandidateConfig:
         return self.candidates or load_config(CandidateConfig, CONFIGS / "candidates.yaml")

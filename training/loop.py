@@ -7,7 +7,7 @@ The ledger and a small progress file say what is done, so that a killed loop goe
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,11 +16,13 @@ from db import adapters, jobs
 from db.clock import utcnow
 from db.models import Job, JobKind, JobState, Round, RoundState, Run, Snapshot
 from training.batches import BatchMaker
+from training.blind import batch_judgments
 from training.candidates import CandidateConfig
-from training.deciding import batch_judgments
+from training.deciding import gate_config
 from training.dpo_config import DPOConfig
 from training.errors import GateRefused, TrainingError
 from training.evaluation.gate import WinRate, win_rate_over
+from training.evaluation.gate_config import GateConfig
 from training.evaluation.judges import SimulatedAnnotator
 from training.jobs import Worker
 from training.rounds import open_round
@@ -108,7 +110,12 @@ class Loop:
         self.say = say
         self.connect = connect
         self.worker = Worker(
-            sessions, connect=connect, dpo=plan.dpo, candidates=plan.candidates, follow_up=False
+            sessions,
+            connect=connect,
+            dpo=plan.dpo,
+            candidates=plan.candidates,
+            gate=simulated_gate(gate_config()),
+            follow_up=False,
         )
 
     def run(self) -> list[Row]:
@@ -278,6 +285,11 @@ class Loop:
 
     def _keep(self, done: dict[str, Any]) -> None:
         self.folder.write("progress.json", done)
+
+
+def simulated_gate(config: GateConfig) -> GateConfig:
+    """The gate of a loop that is SIMULATED as a whole: what it judged counts, no more is asked."""
+    return replace(config, count_simulated=True, most_judgments=1, judge="")
 
 
 def rate_or_none(frame: Any, one: str, other: str) -> WinRate | None:

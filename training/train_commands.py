@@ -235,9 +235,9 @@ def evaluate(
     from db.models import AnnotatorKind
     from db.session import sessions, upgrade
     from training.batches import BatchMaker, batch_name
+    from training.blind import batch_judgments
     from training.candidates import CandidateConfig
     from training.configs import CONFIGS, load_config
-    from training.deciding import batch_judgments
     from training.evaluation.gate import win_rate_over
     from training.evaluation.judges import annotators, judge_name, load_judge
     from training.rounds import adapter_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from annotate_app import charts, findings, panels, queries, work_queries
+from annotate_app import charts, findings, gate_part, panels, queries, work_queries
 from annotate_app.frames import pd
 from annotate_app.naming import short, short_names
 from annotate_app.session import require
@@ -162,7 +162,13 @@ def chain(view, result) -> str:
         steps.append(badge("gray", f"run {view.run}", "model_training"))
     if view.challenger is not None:
         steps.append(badge("gray", view.challenger, "extension"))
-    if result is not None and result["n"]:
+    gate = gate_part.blind_said(view.decision)
+    if gate is not None:
+        steps.append(badge("blue", f"blind {gate}", "visibility_off"))
+        others = int(view.decision.get("simulated", 0))
+        if others:
+            steps[-1] += badge("orange", f"SIMULATED {others}")
+    elif result is not None and result["n"]:
         said = findings.estimate(result["win_rate"], result["ci_low"], result["ci_high"])
         steps.append(badge("blue", f"blind {said} of {int(result['n'])}", "visibility_off"))
         if result["simulated"]:
@@ -206,8 +212,13 @@ def round_card(view) -> None:
             + "]]"
         )
         st.markdown(chain(view, result))
-        if view.decision.get("words"):
-            panels.quiet(panels.say(view.decision["words"]))
+        gate_part.words(view.decision)
+        gate_part.why(
+            view.decision,
+            f"{view.persona}-{view.number}",
+            panels.colour(view.persona),
+            opened=view.state == "blind",
+        )
 
 
 persona = st.selectbox(

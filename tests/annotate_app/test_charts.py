@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from annotate_app import charts
+from annotate_app import charts, interval_charts
 
 HOSTILE = '<img src=x onerror="alert(1)"> :red[x] datum.value $x^2$'
 RATED = pd.DataFrame(
@@ -49,6 +49,9 @@ GATE = pd.DataFrame(
         "n": [88],
     }
 )
+COURSE = pd.DataFrame(
+    {"n": [5, 20, 60], "value": [0.8, 0.7, 0.66], "low": [0.1, 0.4, 0.51], "high": [1, 0.9, 0.8]}
+)
 CURVE = pd.DataFrame(
     {
         "step": [1, 2, 3, 2],
@@ -67,6 +70,7 @@ def every_chart(ink=charts.LIGHT):
         "over_rounds": charts.over_rounds(ROUNDS, title="It rose", ink=ink, **SOME),
         "curve": charts.curve(CURVE, title="Loss fell", value="Loss", ink=ink),
         "gate_strip": charts.gate_strip(GATE, title="New beats old", ink=ink, **SOME),
+        "narrowing": interval_charts.narrowing(COURSE, title="It narrowed", ink=ink),
     }
 
 
@@ -90,7 +94,9 @@ def test_the_title_is_the_finding_and_is_read_aloud(name, ink):
     assert spec["height"] > 40
 
 
-@pytest.mark.parametrize("name", ["ratings", "win_matrix", "over_rounds", "gate_strip"])
+@pytest.mark.parametrize(
+    "name", ["ratings", "win_matrix", "over_rounds", "gate_strip", "narrowing"]
+)
 def test_every_estimate_says_its_interval_and_its_count(name):
     spec = every_chart()[name].to_dict()
     tooltips = [node["tooltip"] for node in walk(spec) if isinstance(node.get("tooltip"), list)]

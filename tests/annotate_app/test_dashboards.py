@@ -474,3 +474,37 @@ def test_dashboards_start_without_torch_and_tinker():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_rounds_say_why_with_the_bounds_and_every_guard(ledger):
+    from sqlalchemy import select
+
+    from db.models import Round
+    from training.blind import batch_judgments
+    from training.evaluation.gate import decide
+    from training.evaluation.gate_config import GateConfig
+    from training.evaluation.guards import Measured, guards
+
+    with ledger.begin() as session:
+        seeding.seed_world(
+            session, rounds=1, judged=8, blind=40, gains=(3.0,), persona_slugs=["playful_sidekick"]
+        )
+        current = session.scalars(select(Round)).one()
+        lost = {"verdict": "even", "words": "**judge** was not sure."}
+        current.decision = decide(
+            batch_judgments(session, current.blind_batch_id),
+            current.challenger_id,
+            current.incumbent_id,
+            wanted=40,
+            prescreen=lost,
+            guards=guards(Measured({}, {}, (3, 0), (2, 0), 120.0, 400.0), GateConfig()),
+        ).evidence()
+    page = show("rounds")
+    assert "\\*\\*judge\\*\\*" in words(page), "what a judge is called stays text"
+    said = words(page).replace("\\", "")
+    assert "the guard on length (120 characters a response beside 400: 0.30 times as long" in said
+    assert ":red-badge[failed] **length**" in said and ":green-badge[passed] **safety**" in said
+    assert ":gray-badge[not computed] **held-out accuracy**" in said
+    assert "AUTOMATIC pre-screen: even" in said
+    assert "The bounds rose above one half within" in said
+    assert any(each.label == "The evidence" for each in page.expander)

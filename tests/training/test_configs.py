@@ -10,6 +10,7 @@ from training.candidates import CandidateConfig
 from training.configs import CONFIGS, load_config
 from training.dpo_config import DPOConfig, planned_batch, planned_steps
 from training.errors import ConfigRefused, TooLittleData
+from training.evaluation.gate_config import GateConfig
 from training.job_config import JobConfig
 from training.losses import LOSS_NAMES, required_option
 from training.sft import SFTConfig
@@ -20,6 +21,7 @@ SHIPPED = [
     (SFTConfig, "lora_persona.yaml"),
     (CandidateConfig, "candidates.yaml"),
     (JobConfig, "job.yaml"),
+    (GateConfig, "gate.yaml"),
 ]
 
 

@@ -28,9 +28,11 @@ from db.models import (
 )
 from training.deciding import decide_round
 from training.errors import GateRefused
+from training.evaluation.gate_config import GateConfig
 from training.evaluation.judges import annotators
 from training.jobs import Worker
 from training.lease import Lease, free_the_dead
+from training.loop import simulated_gate
 from training.simulation import judge_all
 
 
@@ -48,6 +50,7 @@ def worker_of(ledger, workshop, **change):
         connect=workshop.service,
         dpo=small_dpo(**change),
         candidates=small_candidates(),
+        gate=simulated_gate(GateConfig()),
         name=f"test:{threading.get_ident()}:{id(change)}",
         follow_up=False,
     )
@@ -478,27 +481,13 @@ def test_an_operator_who_changes_what_answers_is_not_overruled(ledger, workshop)
         round_id, challenger = current.id, current.challenger_id
         adapters.put_adapter(session, id="other", kind="sft", persona=PERSONA)
         adapters.promote(session, PERSONA, "other", reason="hotfix", actor="operator")
-    always = annotators(8, judge=longer)
-    judge_all(ledger, always)
-    from training import deciding
-
-    real = deciding.decide
-
-    def surely(*args, **kwargs):
-        from dataclasses import replace
-
-        return replace(real(*args, **kwargs), promote=True)
-
-    deciding.decide = surely
-    try:
-        with ledger.begin() as session:
-            decide_round(session, round_id, actor="gate")
-    finally:
-        deciding.decide = real
+    judge_all(ledger, annotators(8, judge=lambda m, p, a, b: "both_bad"))
+    worker.decide()
     with ledger.begin() as session:
         assert adapters.incumbent(session, PERSONA).id == "other"
+        assert challenger and state_of(ledger) is RoundState.REJECTED
         decision = session.get_one(Round, round_id).decision
-        assert "operator changed" in decision["words"] and challenger
+        assert "operator changed" in decision["words"] and "hotfix" in decision["words"]
 
 
 def test_unjudged_pairs_are_labeled_once_kept_and_reported(ledger, workshop):
@@ -548,3 +537,39 @@ def test_a_run_keeps_its_snapshot_and_refuses_one_that_was_altered(ledger, works
     done = worker_of(ledger, workshop).step()
     assert done.outcome == "failed" and "snapshot.jsonl is not snapshot 1" in done.message
     assert count(ledger, Adapter) == 1 and state_of(ledger) is RoundState.LABELING
+
+
+def test_a_gate_that_cannot_tell_asks_for_more_pairs_until_the_most(ledger, workshop):
+    labeled(ledger, workshop)
+    ask(ledger, JobKind.RETRAIN, include_simulated=True)
+    worker = worker_of(ledger, workshop)
+    worker.gate = GateConfig(
+        count_simulated=True,
+        fewest_judgments=5,
+        most_judgments=24,
+        least_more=8,
+        least_chance=0.0,
+    )
+    assert worker.step().outcome == "done"
+    asked = []
+    for _ in range(6):
+        judge_all(ledger, annotators(3, judge=lambda m, p, a, b: "tie"))
+        worker.decide()
+        if state_of(ledger) is not RoundState.BLIND:
+            break
+        done = worker.step()
+        assert done is not None and done.outcome == "done", done
+        asked.append(done.message)
+    assert state_of(ledger) is RoundState.REJECTED
+    assert asked and "more blind comparisons of" in asked[0]
+    with ledger.begin() as session:
+        current = session.scalars(select(Round)).one()
+        pairs = session.scalars(
+            select(Comparison).where(Comparison.batch_id == current.blind_batch_id)
+        ).all()
+        texts = {frozenset((one.candidate_a.text, one.candidate_b.text)) for one in pairs}
+        assert len(texts) == len(pairs), "no pair is asked twice"
+        assert {one.prompt.split for one in pairs} == {"heldout"}
+        told = current.decision
+        assert told["because"] == "most" and told["ties"] == len(pairs) and told["looks"] >= 2
+        assert adapters.incumbent(session, PERSONA).id == STARTER
