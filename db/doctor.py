@@ -39,7 +39,7 @@ APPEND_ONLY = (
     "onboarding",
 )
 
-ERASABLE = ("judgment", "audit_entry")
+ERASABLE = ("judgment", "audit_entry", "alias_change", "guideline", "adjudication")
 """Those of them in which an erasure may blank words."""
 
 

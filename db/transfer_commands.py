@@ -357,7 +357,18 @@ def _reading(database_url: str | None, persona: str | None) -> Session:
     session = readers(database_url)()
     if persona is not None:
         known(session, persona)
+    _record_export(database_url)
     return session
+
+
+def _record_export(database_url: str | None) -> None:
+    """Write down who takes what out and how, before anything is: the options of the command."""
+    context = click.get_current_context()
+    told = {name: value for name, value in context.params.items() if value not in (None, False)}
+    told.pop("database_url", None)
+    output = told.pop("output", None)
+    where = "standard output" if output is None else Path(output).name
+    audit.record_now(database_url, actor(), f"export {context.info_name}", where, **told)
 
 
 def _nested(output: Path | None, form: str) -> str:
