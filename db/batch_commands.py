@@ -9,6 +9,7 @@ from db.batch_making import MOST_OVERLAP, STRATEGIES, BatchPlan, make_batch
 from db.command_options import actor, database_option
 from db.errors import Refused
 from db.models import Batch, BatchState, Comparison
+from db.reassign_commands import COMMANDS as REASSIGNING
 from db.session import readers, require_current, sessions
 
 
@@ -139,6 +140,10 @@ def overlap(batch: str, value: int, extra: int | None, database_url: str | None)
         count = _ask_for(session, found, value, extra)
         audit.record(session, actor(), "batch overlap", found.name, overlap=value, pairs=count)
         click.echo(f"{found.name}: {value} judgments a pair, {count} pairs changed")
+
+
+for _command in REASSIGNING:
+    group.add_command(_command)
 
 
 def _ask_for(session: Session, found: Batch, value: int, extra: int | None) -> int:

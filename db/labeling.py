@@ -97,9 +97,10 @@ def claim(
     held = live_lease(session, annotator_id)
     if held is not None:
         if _keep(session, held, batch_id):
-            if held.expires_at <= moment:
+            if (
+                held.shown_at is None or held.expires_at <= moment
+            ):  # given by an admin, or forgotten
                 held.leased_at = held.shown_at = moment
-            held.shown_at = held.shown_at or moment
             held.expires_at = moment + lease
             session.flush()
             return mixing.shown_again(session, held)
