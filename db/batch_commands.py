@@ -4,7 +4,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import audit, batches, ordering
+from db import audit, batches, ordering, reranking
 from db.batch_making import MOST_OVERLAP, STRATEGIES, BatchPlan, make_batch
 from db.command_options import actor, database_option
 from db.errors import Refused
@@ -73,12 +73,28 @@ def create(database_url: str | None, **plan: object) -> None:
 
 
 @group.command()
-@click.argument("batch")
+@click.argument("batch", required=False)
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="Change the order's kind first.")
+@click.option("--due", is_flag=True, help="Instead of one: all that a worker would rank now.")
 @database_option
-def rank(batch: str, strategy: str | None, database_url: str | None) -> None:
-    """Put the open pairs of BATCH (its name) in order anew, with what is known by now."""
+def rank(batch: str | None, strategy: str | None, due: bool, database_url: str | None) -> None:
+    """Put the open pairs of BATCH (its name) in order anew, with what is known by now.
+
+    A worker (`personaloop work`, part of `personaloop serve`) does so by itself for every open
+    batch that asks what teaches most first, after each 20 judgments of it; --due is for a server
+    without a worker, say every few minutes.
+    """
+    if due == bool(batch) or (due and strategy):
+        raise click.UsageError("give a BATCH, or --due alone")
     require_current(database_url)
+    if batch is None:
+        done = reranking.rank_due(sessions(database_url))
+        for name, count in done.items():
+            audit.record_now(database_url, actor(), "rank batch", name, pairs=count)
+            click.echo(f"{name}: {count} pairs in informative order")
+        if not done:
+            click.echo("no batch is due")
+        return
     with sessions(database_url).begin() as session:
         found = batches.batch(session, batch)
         found.strategy = strategy or found.strategy

@@ -244,7 +244,7 @@ def adapter_folder(path: str) -> Path:
 
 
 def _modes(database: Path | None) -> Iterator[Finding]:
-    secrets = [outputs_dir() / "engine" / "engine.json"]
+    secrets = [outputs_dir() / "engine" / "engine.json", outputs_dir() / "mixing.key"]
     if database is not None:
         secrets.append(database)
     for path in secrets:

@@ -78,7 +78,7 @@ def test_failed_gold_pauses_tells_the_admin_and_resume_begins_anew(make: Make) -
     with make.begin() as session:
         assert len(notices.open_(session, "paused")) == 1
         person = session.get_one(Annotator, who)
-        assert gold.scores(session)[who] == (0, 5)
+        assert gold.scores(session)[who] == (0, 6)
         pausing.resume(session, person, actor="admin")
         assert notices.open_(session, "paused") == []
         assert pausing.latest_gold(session, who) == []
