@@ -251,6 +251,10 @@ def _batches(url: str) -> list[BatchView]:
                 created_at=batch.created_at,
                 gold_rate=batch.gold_rate,
                 repeat_rate=batch.repeat_rate,
+                strategy=batch.strategy,
+                extra_overlap=batch.extra_overlap,
+                ranked_at=batch.ranked_at,
+                named_only=batch.named_only,
             )
         )
     return views

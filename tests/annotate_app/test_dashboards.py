@@ -27,6 +27,9 @@ EVERY = [
     "training",
     "adapters",
     "people",
+    "flags",
+    "gold",
+    "audit",
 ]
 
 

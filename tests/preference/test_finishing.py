@@ -31,7 +31,7 @@ def test_too_little_is_said_to_be_too_little():
 
 
 def test_the_range_holds_in_about_eight_of_ten_careers():
-    """Sittings of 15 pieces a quarter of an hour long, at random hours of 40; then 40 more hours."""
+    """Sittings of 15 pieces, a quarter of an hour long, at random hours of 40; then 40 more."""
     dice = np.random.default_rng(11)
     held = 0
     for _ in range(600):

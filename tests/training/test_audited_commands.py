@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from workbench import PERSONA, STARTER, small_candidates, small_dpo
 
-from db import audit, flags, labeling, people
+from db import audit, flags, labeling, people, set_aside
 from db.clock import utcnow
 from db.errors import PersonaLoopError
-from db.models import AuditEntry, Invite, Judgment
+from db.models import Assignment, AuditEntry, Batch, Comparison, Invite, Judgment
 from personaloop import personaloop
 
 READS = "reads the ledger and changes nothing of it"
@@ -23,6 +23,11 @@ NO_ENTRY = {
     "batches list": READS,
     "flags list": READS,
     "flags adjudications": READS,
+    "flags notices": READS + "; a notice put away says itself by whom and when",
+    "flags set-aside list": READS,
+    "jobs list": READS,
+    "batches show": READS,
+    "batches held": READS,
     "gold list": READS,
     "guidelines show": READS,
     "guidelines versions": READS,
@@ -66,7 +71,15 @@ class Desk:
         self.url = make.kw["bind"].url.render_as_string(hide_password=False)
         self.shown: dict[str, str] = {}
 
-    def does(self, command: str, *arguments: object, act: str, typed=None, refused: str = ""):
+    def does(
+        self,
+        command: str,
+        *arguments: object,
+        act: str,
+        typed=None,
+        refused="",
+        by="command line (",
+    ):
         """Run a command that must write exactly this act (and perhaps others) and remember it."""
         began = utcnow()
         given = [*command.split(), *map(str, arguments), "--database-url", self.url]
@@ -79,7 +92,7 @@ class Desk:
             new = session.scalars(select(AuditEntry).where(AuditEntry.created_at >= began)).all()
         assert act in [each.act for each in new], (command, [each.act for each in new])
         entry = next(each for each in new if each.act == act)
-        assert entry.actor.startswith("command line ("), (command, entry.actor)
+        assert entry.actor.startswith(by), (command, entry.actor)
         self.shown[command] = act
         return entry
 
@@ -130,8 +143,6 @@ def _batches(desk: Desk) -> None:
     desk.does("gold add", 1, "a", act="gold add")
     desk.does("gold rate", "more", "--gold", 0.1, act="mix rates")
     with desk.make() as session:
-        from db.models import Comparison
-
         known = session.scalar(select(Comparison.id).where(Comparison.gold.is_not(None)))
     desk.does("gold retire", known, act="gold retire")
     desk.does("gold rate", "more", "--gold", 0, act="mix rates")
@@ -163,6 +174,29 @@ def _answers(desk: Desk) -> None:
         flag = flags.raise_flag(session, shown.comparison_id, ann, "unsafe", "look").id
     desk.does("annotators return", judged.id, "--note", "why?", act="return judgment")
     desk.does("flags resolve", flag, "--words", "looked", act="resolve flag")
+    pair = shown.comparison_id
+    with desk.make.begin() as session:
+        people.put_annotator(session, "Ada", role="admin")
+        for each in session.scalars(select(Comparison).order_by(Comparison.id.desc()).limit(2)):
+            aside = each.id
+            set_aside.put(session, each, "says a name")
+    desk.does("flags set-aside restore", aside, act="set aside release")
+    desk.does("flags set-aside retire", aside + 1, act="set aside drop")
+    desk.does("flags decide", pair, "a", "--by", "Ada", act="adjudicate", by="Ada")
+    desk.does(
+        "batches reassign", "more", "--comparison", _free(desk), "--to", "Ann", act="reassign"
+    )
+    desk.does("batches take-back", "more", act="take back")
+
+
+def _free(desk: Desk) -> int:
+    """A pair of the batch ``more`` that nobody has met."""
+    with desk.make() as session:
+        met = select(Assignment.comparison_id)
+        query = select(Comparison.id).join(Comparison.batch).where(Comparison.id.not_in(met))
+        found = session.scalar(query.where(Batch.name == "more", Comparison.seats > 0).limit(1))
+    assert found is not None
+    return found
 
 
 def _guidelines(desk: Desk, tmp_path) -> None:
@@ -198,7 +232,8 @@ def _training(desk: Desk, tmp_path) -> None:
     judge.write_text("def one(m, p, a, b): return 'a' if a > b else 'b'\n")
     by = ("--judge", f"{judge}:one")
     desk.does("simulate", *mine, "--annotators", 2, "--most", 20, *by, act="simulate")
-    desk.does("retrain", *mine, act="retrain")
+    job = desk.does("retrain", *mine, act="retrain").detail["job"]
+    desk.does("jobs cancel", job, act="cancel job")
     rows, sft = tmp_path / "rows.jsonl", tmp_path / "sft.yaml"
     rows.write_text(
         "".join(
