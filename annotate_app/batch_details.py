@@ -96,7 +96,7 @@ def _how(batch: BatchView) -> None:
 
 
 def _for_whom(batch: BatchView) -> None:
-    names = [one.name for one in work_queries.people() if one.active and one.kind == "human"]
+    names = work_queries.who_can_sign_in()
     chosen = work_queries.read(lambda session: reassigning.named_for(session, batch.id))
     key = f"for-{batch.id}-{'|'.join(chosen)}"
     whom, button = st.columns([7, 3], vertical_alignment="bottom")
@@ -126,7 +126,7 @@ def _in_hand(batch: BatchView) -> None:
         panels.quiet("Nobody holds a pair of it now.")
         return
     st.markdown(f"**{many(len(held), 'pair')} in hand**")
-    free = [one.name for one in work_queries.people() if one.active and one.kind == "human"]
+    free = work_queries.who_can_sign_in()
     for each in held[:MOST_HELD]:
         since = ago(each.leased_at)
         state = f"since {since}" if each.opened else f"given {since}, not opened yet"

@@ -82,6 +82,15 @@ def decide(
     )
 
 
+def answer_blind(comparison_id: int, annotator_id: int, verdict: tuple[str, int | None]) -> None:
+    """Keep what an adjudicator answers before the others' answers are shown.
+
+    Raises:
+        Refused: They may not decide this pair.
+    """
+    _do(lambda session: adjudication.put_first(session, comparison_id, annotator_id, *verdict))
+
+
 def put_away(notice_id: int, *, actor: str) -> None:
     """Put a notice away."""
     _do(lambda session: notices.put_away(session, notice_id, actor))

@@ -125,6 +125,11 @@ def people() -> list[PersonView]:
     return _people(database_url())
 
 
+def who_can_sign_in() -> list[str]:
+    """Names of the people who can be given work: invited, and not switched off."""
+    return [one.name for one in people() if one.active and one.invited and one.kind == "human"]
+
+
 def forget() -> None:
     """Drop what is remembered, after a page changed something."""
     for cached in (

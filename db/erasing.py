@@ -6,11 +6,11 @@ they were said (``STAYS`` and the count of them tell it to who erases).
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import String, delete, func, inspect, or_, select, update
+from sqlalchemy import String, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import audit, people
@@ -125,8 +125,8 @@ def _rename(session: Session, table: type, known_as: Collection[str], pseudonym:
     """Put the pseudonym in the place of the name in one table's columns; gives changed rows."""
     of: Any = table
     columns = RENAMED[table]
-    keys = inspect(table).primary_key
-    query = select(*keys, *(getattr(of, column) for column in columns))
+    keys: tuple[Any, ...] = of.__mapper__.primary_key
+    query: Any = select(*keys, *(getattr(of, column) for column in columns))
     if all(isinstance(getattr(of, column).type, String) for column in columns):
         query = query.where(
             or_(
@@ -142,11 +142,14 @@ def _rename(session: Session, table: type, known_as: Collection[str], pseudonym:
         blind = select(Round.blind_batch_id).where(Round.blind_batch_id.is_not(None))
         query = query.where(Batch.id.not_in(named.union(blind)))
     changed = 0
-    for row in session.execute(query).all():
-        key, values = row[: len(keys)], dict(zip(columns, row[len(keys) :], strict=True))
+    rows: Sequence[tuple[Any, ...]] = session.execute(query).tuples().all()
+    for row in rows:
+        key = row[: len(keys)]
+        values: dict[str, Any] = dict(zip(columns, row[len(keys) :], strict=True))
         new = {name: _renamed(value, known_as, pseudonym) for name, value in values.items()}
         if table is Round and values["decision"]:
-            kept = {k: v for k, v in values["decision"].items() if k not in DECISION_WORDS}
+            was = cast("dict[str, Any]", values["decision"])
+            kept = {k: v for k, v in was.items() if k not in DECISION_WORDS}
             new = {"decision": {**new["decision"], **kept}}
         if new != values:
             where = [column == value for column, value in zip(keys, key, strict=True)]

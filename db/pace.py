@@ -58,13 +58,17 @@ def in_words(told: Finish | None) -> str:
         return UNKNOWN
     if told.left == 0:
         return "done"
-    unit, size = _unit(told.high if told.hours < 0.05 else told.hours)
-    middle, low, high = (round(each / size) for each in (told.hours, told.low, told.high))
-    if high < 1:
-        return f"less than a minute at its pace of the last {_long(told.span)}"
-    about = f"about {_many(max(1, middle), unit)}"
-    between = f" ({low} to {high})" if (low, high) != (middle, middle) else ""
-    return f"{about}{between} at its pace of the last {_long(told.span)}"
+    of = f"at its pace of the last {_long(told.span)}"
+    if told.high < 1 / 60:
+        return f"less than a minute {of}"
+    unit, size = _unit(told.hours)
+    if told.low < size / 2:
+        return f"about {_long(told.hours)}, up to {_long(told.high)}, {of}"
+    if _unit(told.high) != (unit, size):
+        return f"about {_long(told.hours)} ({_long(told.low)} to {_long(told.high)}) {of}"
+    low, high = round(told.low / size), round(told.high / size)
+    between = f" ({low:,} to {high:,})" if low != high else ""
+    return f"about {_long(told.hours)}{between} {of}"
 
 
 def _long(hours: float) -> str:

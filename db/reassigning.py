@@ -149,7 +149,8 @@ def give(
         raise NotFound(f"there is no comparison {comparison_id}")
     person = _may_take(session, pair, to)
     giver = None if from_ is None else people.person(session, from_)
-    for each in sorted({person.id, *([giver.id] if giver else [])}):
+    hands = {person.id} if giver is None else {person.id, giver.id}
+    for each in sorted(hands):
         _lock(session, each)
     _refuse_full_hands(session, person, now_or(now))
     taken_from = _free_a_seat(session, pair, giver)

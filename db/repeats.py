@@ -6,7 +6,6 @@ seat and so no lease: it waits for its annotator until it is answered. Undone an
 repeat has several rows for one judgment, of which the newest counts. Knows no page.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session, aliased, joinedload
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, NotFound, Refused, TooSoon
 from db.fates import number
-from db.leases import LEASE, refuse_away
+from db.leases import LEASE, fresh_token, refuse_away
 from db.models import (
     Annotator,
     Assignment,
@@ -414,7 +413,7 @@ def _put(
     now: datetime,
 ) -> Repeat:
     made = Repeat(
-        token=secrets.token_urlsafe(32),
+        token=fresh_token(),
         annotator_id=annotator_id,
         comparison_id=comparison_id,
         judgment_id=judgment_id,

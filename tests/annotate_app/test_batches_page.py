@@ -24,6 +24,8 @@ def desk(ledger, monkeypatch):
         filling.persona(session)
         filling.batch(session, pairs=40)
         ann, _ = filling.crowd(session, ["Ann", "Bo"])
+        for name in ("Ann", "Bo"):
+            people.invite(session, name)
         assert labeling.claim(session, ann) is not None
     me = app_session.Me(ada, "Ada", Role.ADMIN, AnnotatorKind.HUMAN)
     monkeypatch.setattr(app_session, "signed_in", lambda: me)

@@ -120,6 +120,8 @@ def test_a_disagreement_is_answered_blind_before_the_opinions_are_shown(desk):
     page.button(key=f"case-a-1-{pair}").click().run()
     assert "ann has a reason" in words(page)
     assert "bob has a reason" in words(page)
+    page = show("flags", desk="Disagreements")  # another tab, or a reload: the answer is kept
+    assert "ann has a reason" in words(page) and "You say: **A is better**" in words(page)
     page.selectbox(key=f"final-{pair}").set_value(("tie", None))
     page.text_input(key=f"why-{pair}").set_value("they are alike")
     page.button(key=f"settle-{pair}").click().run()
@@ -251,7 +253,7 @@ def test_erasing_takes_two_steps_and_says_what_stays(desk):
     page.text_input(key="erase-typed").set_value("ann").run()
     page.button(key="erase").click().run()
     assert not page.exception
-    assert "1 judgment stay, 1 comment blanked" in page.success[0].value
+    assert "1 judgment stays, 1 comment blanked" in page.success[0].value
     with desk() as session:
         assert "ann" not in ids(session)
         assert set(session.scalars(select(Judgment.comment))) == {None, "bob has a reason"}
