@@ -58,8 +58,7 @@ def evidence_of_guessing(
         raise InputError(f"every is 1 or more, not {every}")
     answers = np.asarray(right, dtype=np.bool_)
     won, lost = np.log(guess / at_least), np.log((1 - guess) / (1 - at_least))
-    gains: Floats = np.where(answers, won, lost)
-    worth: Floats = np.cumsum(gains, axis=-1)
+    worth: Floats = np.cumsum(lost + (won - lost) * answers.astype(np.float64), axis=-1)
     value = np.exp(worth) / 2
     length = answers.shape[-1]
     starts = range(every, length + every, every)

@@ -271,3 +271,21 @@ def test_people_shows_who_is_paused_until_it_is_put_away(desk):
     assert "**ann** paused by the rule on gold" in words(page)
     next(each for each in page.button if each.label == "Put away").click().run()
     assert "paused by the rule" not in words(page)
+
+
+def test_somebody_is_paused_with_words_for_them_and_signed_out_on_people(desk):
+    with desk.begin() as session:
+        people.redeem(session, people.invite(session, "ann"))
+        ann = ids(session)["ann"]
+    page = show("people")
+    page.text_input(key=f"why-paused-{ann}").set_value("Let us talk first.")
+    page.button(key=f"pause-{ann}").click().run()
+    assert "ann is handed no pair until you resume them" in page.success[0].value
+    assert "Let us talk first" in words(page)
+    page.button(key=f"sign-out-{ann}").click().run()
+    assert "signed out in every browser" in page.success[0].value
+    with desk() as session:
+        found = session.get_one(Annotator, ann)
+        assert (found.paused_reason, found.active) == ("Let us talk first.", True)
+        done = [(each.act, each.subject) for each in audit.entries(session)]
+        assert done[:2] == [("sign out", "ann"), ("pause", "ann")]
