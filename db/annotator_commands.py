@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import blocks, gold, judgments, repeats, returns
+from db import blocks, gold, judgments, repeat_answers, returns
 from db.command_options import actor, database_option
 from db.models import Annotator
 from db.session import readers, require_current, sessions
@@ -74,7 +74,7 @@ def return_(judgment: int, note: str, database_url: str | None) -> None:
 
 def _rows(session: Session) -> list[dict[str, Any]]:
     """Everybody who judged work or gold, by name."""
-    scores, twice = gold.scores(session), repeats.twice(session)
+    scores, twice = gold.scores(session), repeat_answers.twice(session)
     worked = _worked(session)
     known = {*scores, *worked, *(each.annotator_id for each in twice)}
     everybody = session.execute(

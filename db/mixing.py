@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from db import gold, repeats
+from db import gold, repeat_answers, repeats
 from db.eligibility import may_work_in
 from db.fates import Fate, day_key, fate, pairs_to_go
 from db.leases import give_seat_back, live_lease
@@ -76,7 +76,7 @@ def slot_of(session: Session, annotator_id: int, now: datetime) -> int:
             Judgment.annotator_id == annotator_id, Judgment.created_at >= midnight
         )
     )
-    return (judged or 0) + repeats.count_since(session, annotator_id, midnight)
+    return (judged or 0) + repeat_answers.count_since(session, annotator_id, midnight)
 
 
 def host_batch(session: Session, annotator_id: int) -> Batch | None:

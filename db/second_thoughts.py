@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import extra_judgments, repeats, returns
+from db import extra_judgments, repeat_answers, repeats, returns
 from db.batches import SWAPPED
 from db.errors import NotFound, Refused
 from db.leases import (
@@ -57,7 +57,7 @@ def undo(
         .limit(1)
     ).first()
     since = midnight if last is None else max(midnight, last[0].created_at)
-    repeat = repeats.last_answered(session, annotator_id, since)
+    repeat = repeat_answers.last_answered(session, annotator_id, since)
     if repeat is not None:
         _set_aside(session, annotator_id)
         return repeats.ask_again(session, repeat, moment)

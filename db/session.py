@@ -161,7 +161,9 @@ def require_current(url: str | URL | None = None) -> None:
 
     path = sqlite_file(url)
     if path is not None and not path.is_file():
-        raise MigrationNeeded(f"there is no ledger at {path}: run `personaloop init`")
+        raise MigrationNeeded(
+            f"the database is empty: run `personaloop init` (there is no ledger at {path})"
+        )
     require_head(open_database(url))
 
 
