@@ -368,6 +368,7 @@ def _record_export(database_url: str | None) -> None:
     told.pop("database_url", None)
     output = told.pop("output", None)
     where = "standard output" if output is None else Path(output).name
+    told = {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
     audit.record_now(database_url, actor(), f"export {context.info_name}", where, **told)
 
 

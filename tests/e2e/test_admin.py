@@ -41,8 +41,8 @@ def test_an_admin_makes_a_batch_invites_sees_a_flag_decides_and_finds_it_in_audi
     expect(ada.get_by_role("link", name="Label").first).to_be_visible()
 
     ada.goto(f"{served.url}/batches?new=true")
-    ada.get_by_label("Name").fill("refunds")
-    ada.get_by_label("Name").press("Enter")
+    ada.get_by_label("Name", exact=True).first.fill("refunds")
+    ada.get_by_label("Name", exact=True).first.press("Enter")
     ada.get_by_label("Judgments a pair").first.fill("2")
     ada.get_by_label("Judgments a pair").first.press("Enter")
     priority = ada.locator(".st-key-batch-priority input")
@@ -53,7 +53,7 @@ def test_an_admin_makes_a_batch_invites_sees_a_flag_decides_and_finds_it_in_audi
     expect(ada.get_by_text("refunds is made", exact=False)).to_be_visible()
 
     ada.goto(f"{served.url}/people")
-    ada.get_by_label("Name").first.fill("Mona")
+    ada.get_by_label("Name", exact=True).first.fill("Mona")
     ada.get_by_role("button", name="Make a link").click()
     code = ada.locator("code", has_text=re.compile("/invite/"))
     expect(code).to_be_visible()
