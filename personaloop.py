@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "db.commands:doctor",
     "audit": "db.audit_commands:audit",
     "flags": "db.flag_commands:flags",
+    "jobs": "db.job_commands:jobs",
     "import": "db.commands:import_",
     "export": "db.commands:export",
     "report": "db.report_command:report",

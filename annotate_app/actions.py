@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from annotate_app import work_queries
-from db import adapters, audit, batches, gold, invites, jobs, pausing, people, returns
+from db import adapters, audit, batches, gold, invites, jobs, logins, pausing, people, returns
 from db.errors import NotFound, Refused
 from db.models import Batch, BatchState, JobKind, Role
 from db.session import transact
@@ -148,6 +148,26 @@ def set_role(name: str, role: str, *, actor: str) -> None:
         audit.record(session, actor, "set role", name, role=role)
 
     _do(work)
+
+
+def pause(name: str, reason: str, *, actor: str) -> None:
+    """Hand somebody no pair any more; they may still sign in.
+
+    Raises:
+        Refused: They are paused already.
+    """
+    _do(lambda session: pausing.pause(session, people.person(session, name), reason, actor=actor))
+
+
+def sign_out(name: str, *, actor: str) -> int:
+    """Sign somebody out in every browser; gives how many."""
+
+    def work(session: Any) -> int:
+        ended = logins.revoke_all(session, people.person(session, name).id)
+        audit.record(session, actor, "sign out", name, logins_ended=ended)
+        return ended
+
+    return _do(work)
 
 
 def resume(name: str, *, actor: str) -> None:

@@ -26,18 +26,21 @@ ANSWERS: dict[Answer, tuple[str, str]] = {
     ("both_bad", None): ("Both bad", "0"),
 }
 """What can be said, in words, and its key: the same as on the label page."""
-LATER, FIRST = "decide-later", "decide-first"
+LATER = "decide-later"
 
 
 def show(person: Me, queue: Sequence[Disagreement]) -> None:
     """The next pair that this person may decide."""
     later: list[int] = st.session_state.setdefault(LATER, [])
+    first: Answer | None = None
     with readers()() as session:
         case = adjudication.next_case(session, person.id, queue, later)
+        if case is not None:
+            told = adjudication.first_of(session, case.comparison_id, person.id)
+            first = None if told is None else (told[0].value, told[1])
     if case is None:
         _none(len(queue), len(later))
         return
-    first: Answer | None = st.session_state.get(FIRST, {}).get(case.comparison_id)
     with st.container(border=True, key="pl-case"):
         _head(case, queue)
         st.html(pair_html(case.messages, case.response_a, case.response_b))
@@ -97,7 +100,11 @@ def _ask(comparison_id: int) -> None:
 
 
 def _answer(comparison_id: int, answer: Answer) -> None:
-    st.session_state[FIRST] = {comparison_id: answer}
+    def work() -> None:
+        acting("admin")
+        desk_actions.answer_blind(comparison_id, require("admin").id, answer)
+
+    attempt(work)
 
 
 def _later(comparison_id: int) -> None:
@@ -155,5 +162,4 @@ def _decide(comparison_id: int, first: Answer, seen: Sequence[int]) -> None:
             comparison_id, require("admin").id, final, first=first, seen=seen, note=note
         )
 
-    if attempt(work, f"Comparison {comparison_id} is decided: {ANSWERS[final][0]}."):
-        st.session_state.pop(FIRST, None)
+    attempt(work, f"Comparison {comparison_id} is decided: {ANSWERS[final][0]}.")

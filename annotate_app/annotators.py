@@ -13,7 +13,7 @@ from annotate_app.frames import Frame, pd
 from db import judgments
 from db.blocks import NO_DWELL, Packed
 from db.judgments import Tables
-from db.repeats import Twice
+from db.repeat_answers import Twice
 from preference import PreferenceError
 from preference.agreement import Agreement
 from preference.annotators import CrowdFit, annotator_table, fit_crowd

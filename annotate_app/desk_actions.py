@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from annotate_app import work_queries
-from db import adjudication, batch_making, erasing, flags, notices, set_aside
+from db import (
+    adjudication,
+    batch_changes,
+    batch_making,
+    batches,
+    erasing,
+    flags,
+    notices,
+    reassigning,
+    set_aside,
+)
 from db.session import transact
 
 T = TypeVar("T")
@@ -72,6 +82,15 @@ def decide(
     )
 
 
+def answer_blind(comparison_id: int, annotator_id: int, verdict: tuple[str, int | None]) -> None:
+    """Keep what an adjudicator answers before the others' answers are shown.
+
+    Raises:
+        Refused: They may not decide this pair.
+    """
+    _do(lambda session: adjudication.put_first(session, comparison_id, annotator_id, *verdict))
+
+
 def put_away(notice_id: int, *, actor: str) -> None:
     """Put a notice away."""
     _do(lambda session: notices.put_away(session, notice_id, actor))
@@ -84,6 +103,51 @@ def make_batch(plan: batch_making.BatchPlan, *, actor: str) -> batch_making.Made
         Refused: The name is taken, a value is bad, or there is nothing to compare.
     """
     return _do(lambda session: batch_making.make_batch(session, plan, actor=actor))
+
+
+def order_batch(batch_id: int, strategy: str | None, *, actor: str) -> int:
+    """Put a batch's open pairs in order anew, by another strategy where one is given."""
+    return _do(
+        lambda session: batch_changes.order(
+            session, batches.batch(session, batch_id), strategy, actor=actor
+        )
+    )
+
+
+def ask_for(batch_id: int, overlap: int, extra: int, *, actor: str) -> int:
+    """Ask for more or fewer judgments of each pair of a batch."""
+    return _do(
+        lambda session: batch_changes.ask_for(
+            session, batches.batch(session, batch_id), overlap, extra=extra, actor=actor
+        )
+    )
+
+
+def give_rest(batch_id: int, names: Sequence[str], *, actor: str) -> list[str]:
+    """Let a batch be for these people only; nobody named: for everybody."""
+    return _do(lambda session: reassigning.give_rest(session, batch_id, names, actor=actor))
+
+
+def give(comparison_id: int, to: str, *, from_: str, actor: str) -> None:
+    """Move a pair in hand to somebody by name.
+
+    Raises:
+        Refused: They may not judge it, or hold another pair.
+    """
+    _do(lambda session: reassigning.give(session, comparison_id, to, from_=from_, actor=actor))
+
+
+def take_back(batch_id: int, comparison_id: int, annotator: str, *, actor: str) -> None:
+    """End somebody's lease on a pair, which goes back to the queue.
+
+    Raises:
+        Refused: They hold it no longer.
+    """
+    _do(
+        lambda session: reassigning.take_back(
+            session, batch_id, comparison_id=comparison_id, annotator=annotator, actor=actor
+        )
+    )
 
 
 def erase(name: str, *, keep_comments: bool, actor: str) -> erasing.Erased:

@@ -53,10 +53,5 @@ def _erase(name: str) -> None:
     except PersonaLoopError as error:
         st.session_state[SAID] = ("no", findings.sentence(str(error)))
         return
-    comments = "comments kept" if keep else f"{many(done.comments, 'comment')} blanked"
-    st.session_state[SAID] = (
-        "ok",
-        f"Erased; now called {done.pseudonym}: {many(done.judgments, 'judgment')} stay, {comments}."
-        f" {STAYS}",
-    )
+    st.session_state[SAID] = ("ok", f"Erased; now called {done.in_words()}")
     st.session_state[WHO], st.session_state[TYPED] = None, ""

@@ -10,6 +10,7 @@ from typing import Any
 from annotate_app import findings
 from annotate_app.frames import Frame, pd
 from annotate_app.words import many
+from db.decisions import Decision
 from db.failure_texts import Failure, Said
 from db.failures import Group, Kind, Standing
 from preference import wilson
@@ -169,6 +170,15 @@ def said_words(said: Said) -> str:
     """One judgment's verdict in words."""
     word = VERDICTS[said.verdict]
     return f"{word}, much better" if said.strength == 2 else word
+
+
+def decided_words(decision: Decision, side: str) -> str:
+    """What an adjudicator decided of a pair, from the adapter's side: beside the split."""
+    verdict = decision.verdict.value
+    seen = {side: "won"}.get(verdict, "lost") if verdict in {"a", "b"} else verdict
+    word = VERDICTS[seen]
+    much = ", much better" if decision.strength == 2 else ""
+    return f"{word}{much}"
 
 
 def file_frame(

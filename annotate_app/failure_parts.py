@@ -9,11 +9,18 @@ from typing import TypeVar
 import streamlit as st
 
 from annotate_app import failure_numbers, findings, interval_charts, lineage_queries, panels
-from annotate_app.failure_numbers import NOT_TOLD, answers_words, outcome_words, said_words
+from annotate_app.failure_numbers import (
+    NOT_TOLD,
+    answers_words,
+    decided_words,
+    outcome_words,
+    said_words,
+)
 from annotate_app.failure_queries import Summary
 from annotate_app.frames import pd
 from annotate_app.stage import versus_html
 from annotate_app.words import ago, clip, many, say
+from db.decisions import Decision
 from db.failure_texts import Failure, Said
 from db.failures import Kind
 from preference.grouped_rate import clustered_rate
@@ -141,6 +148,7 @@ def comparison(
     names: Callable[[str], str],
     itself: bool,
     give_back: Callable[[int, str], None] | None = None,
+    decided: Decision | None = None,
 ) -> None:
     """One comparison: how it stands, what was asked and answered, why, and by whom.
 
@@ -151,15 +159,28 @@ def comparison(
         names: Short name of any.
         itself: Whether both responses are this adapter's.
         give_back: What returns a judgment (its id) with a note; None for who may not.
+        decided: What an adjudicator decided, where one did; it counts in no number.
     """
     with st.container(border=True):
         st.markdown(_head(failure, kind, names, itself))
+        if decided is not None:
+            st.markdown(_decided(decided, failure.standing.side))
         st.html(_texts(failure, name, names, itself))
         _why(failure)
         with st.expander(f"Each judgment ({failure.standing.n:,})"):
             _each(failure)
             if give_back is not None:
                 _return(failure, give_back)
+
+
+def _decided(decided: Decision, side: str) -> str:
+    """An adjudicator's decision beside the split, in one line."""
+    note = f": “{say(decided.note)}”" if decided.note else ""
+    over = many(decided.judgments, "judgment")
+    return (
+        f":blue-badge[:material/gavel: decided] {say(decided_words(decided, side))}{note}"
+        f" :small[:gray[by {say(decided.by)} over {over}, {ago(decided.created_at)}]]"
+    )
 
 
 def _return(failure: Failure, give_back: Callable[[int, str], None]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from annotate_app.views import Pulse
 from annotate_app.work_queries import incumbents, pulse, read, rounds
 from db import failure_texts, failures
+from db.decisions import Decision, decisions
 from db.failure_texts import Failure
 from db.failures import Found, Group, Scope, Standing, Wish
 from db.models import Adapter, Batch, Candidate, Comparison
@@ -65,6 +66,12 @@ def listed(scope: Scope, wish: Wish) -> int:
 def page(scope: Scope, wish: Wish, number: int) -> list[Failure]:
     """One page of the list with its texts; pages are counted from 1."""
     return _page(database_url(), pulse(), scope, wish, number)
+
+
+def decided(comparisons: Sequence[int]) -> dict[int, Decision]:
+    """What an adjudicator decided of these, where one did. Not kept: it is a look by keys."""
+    found = read(lambda session: decisions(session, comparisons)) if comparisons else []
+    return {each.comparison_id: each for each in found}
 
 
 def for_a_file(scope: Scope, wish: Wish) -> list[Failure]:

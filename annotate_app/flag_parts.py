@@ -21,15 +21,15 @@ LONGEST = 500
 """Characters of what was done about a flag."""
 
 
-def attempt(work: Callable[[], object], done: str) -> bool:
-    """Do it, or say why not, after the rerun; whether it was done."""
+def attempt(work: Callable[[], object], done: str = "") -> None:
+    """Do it and say so, or say why not, after the rerun."""
     try:
         work()
     except PersonaLoopError as error:
         st.session_state[SAID] = ("no", findings.sentence(str(error)))
-        return False
-    st.session_state[SAID] = ("ok", done)
-    return True
+        return
+    if done:
+        st.session_state[SAID] = ("ok", done)
 
 
 def said() -> None:

@@ -19,7 +19,7 @@ from annotate_app.frames import Frame, pd
 from annotate_app.head_to_head import HeadToHead
 from annotate_app.views import Pulse, Totals
 from annotate_app.work_queries import pulse, read, rounds
-from db import blocks, gold, judgments, repeats
+from db import blocks, gold, judgments, repeat_answers
 from db.blocks import Packed
 from db.judgments import Tables
 from db.models import (
@@ -183,7 +183,7 @@ def _people_of(url: str, at: Pulse, filters: tuple[Any, ...]) -> annotators.Peop
     packed, known = _chosen(url, at, persona, number, kind, include_simulated=include_simulated)
     if not packed.n:
         return None
-    scores, twice = read(gold.scores), read(repeats.twice)
+    scores, twice = read(gold.scores), read(repeat_answers.twice)
     return annotators.people_of(packed, known, scores, twice)
 
 

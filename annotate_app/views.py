@@ -56,6 +56,10 @@ class BatchView:
     created_at: datetime
     gold_rate: float = 0.0
     repeat_rate: float = 0.0
+    strategy: str = "listed"
+    extra_overlap: int = 0
+    ranked_at: datetime | None = None
+    named_only: bool = False
 
     @property
     def left(self) -> int:

@@ -125,6 +125,11 @@ def people() -> list[PersonView]:
     return _people(database_url())
 
 
+def who_can_sign_in() -> list[str]:
+    """Names of the people who can be given work: invited, and not switched off."""
+    return [one.name for one in people() if one.active and one.invited and one.kind == "human"]
+
+
 def forget() -> None:
     """Drop what is remembered, after a page changed something."""
     for cached in (
@@ -251,6 +256,10 @@ def _batches(url: str) -> list[BatchView]:
                 created_at=batch.created_at,
                 gold_rate=batch.gold_rate,
                 repeat_rate=batch.repeat_rate,
+                strategy=batch.strategy,
+                extra_overlap=batch.extra_overlap,
+                ranked_at=batch.ranked_at,
+                named_only=batch.named_only,
             )
         )
     return views

@@ -26,6 +26,7 @@ from db.models import (
     Annotator,
     AnnotatorKind,
     Assignment,
+    AuditEntry,
     Batch,
     Candidate,
     Comparison,
@@ -45,11 +46,17 @@ __all__ = [
     "case",
     "decide",
     "decisions",
+    "first_of",
     "next_case",
     "opinions",
     "placement_of",
+    "put_first",
     "waiting",
 ]
+
+
+FIRST_ANSWER = "answer blind"
+"""What the audit log calls the answer that is given before the others' are shown."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,49 @@ def opinions(session: Session, comparison_id: int, placement: int) -> list[Opini
         )
         for judgment, name, kind in rows
     ]
+
+
+def put_first(
+    session: Session,
+    comparison_id: int,
+    annotator_id: int,
+    verdict: Verdict | str,
+    strength: int | None = None,
+) -> tuple[Verdict, int | None]:
+    """Keep the answer that an adjudicator gives blind, in SHOWN order; the first of a case stays.
+
+    It is written down before the others' answers are shown, so that a reload asks nothing anew.
+
+    Raises:
+        NotFound: There is no such pair.
+        Refused: They may not decide it.
+    """
+    session.get(Comparison, comparison_id, with_for_update=True)
+    _check(session, comparison_id, annotator_id)
+    known = first_of(session, comparison_id, annotator_id)
+    if known is not None:
+        return known
+    chosen, much = _answer(verdict, strength)
+    who = session.get_one(Annotator, annotator_id).name
+    told = {"annotator": annotator_id, "shown": chosen.value, "strength": much}
+    audit.record(session, who, FIRST_ANSWER, f"comparison {comparison_id}", **told)
+    return chosen, much
+
+
+def first_of(
+    session: Session, comparison_id: int, annotator_id: int
+) -> tuple[Verdict, int | None] | None:
+    """What this person answered blind on a pair since it was last decided; None before they did."""
+    decided = latest(session, [comparison_id]).get(comparison_id)
+    query = select(AuditEntry.detail).where(
+        AuditEntry.act == FIRST_ANSWER, AuditEntry.subject == f"comparison {comparison_id}"
+    )
+    if decided is not None:
+        query = query.where(AuditEntry.created_at > decided.created_at)
+    for detail in session.scalars(query.order_by(AuditEntry.id)):
+        if detail.get("annotator") == annotator_id:
+            return Verdict(str(detail["shown"])), detail.get("strength")
+    return None
 
 
 def decide(

@@ -1,7 +1,6 @@
 """``personaloop annotators``: how everybody judges, and returning an answer. Prints only."""
 
 import json
-import os
 from typing import Any
 
 import click
@@ -9,8 +8,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import blocks, gold, judgments, repeats, returns
-from db.command_options import database_option
+from db import blocks, gold, judgments, repeat_answers, returns
+from db.command_options import actor, database_option
 from db.models import Annotator
 from db.session import readers, require_current, sessions
 from preference.consistency import self_consistency
@@ -68,15 +67,14 @@ def annotators(context: click.Context, form: str, database_url: str | None) -> N
 def return_(judgment: int, note: str, database_url: str | None) -> None:
     """Give JUDGMENT (its id) back to its annotator; it stands until they revise it."""
     require_current(database_url)
-    who = os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown"
     with sessions(database_url).begin() as session:
-        returns.give_back(session, judgment, note, actor=f"command line ({who})")
+        returns.give_back(session, judgment, note, actor=actor())
     click.echo(f"judgment {judgment} came back to its annotator")
 
 
 def _rows(session: Session) -> list[dict[str, Any]]:
     """Everybody who judged work or gold, by name."""
-    scores, twice = gold.scores(session), repeats.twice(session)
+    scores, twice = gold.scores(session), repeat_answers.twice(session)
     worked = _worked(session)
     known = {*scores, *worked, *(each.annotator_id for each in twice)}
     everybody = session.execute(

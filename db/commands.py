@@ -161,8 +161,7 @@ def erase(name: str, keep_comments: bool, yes: bool, database_url: str | None) -
                 f" {erasing.STAYS}"
             )
         done = erasing.erase(session, name, actor=_actor(), keep_comments=keep_comments)
-    kept = "comments kept" if done.comments < 0 else f"{done.comments} comments blanked"
-    click.echo(f"{done.pseudonym}: {done.judgments} judgments stay, {kept}. {erasing.STAYS}")
+    click.echo(done.in_words())
 
 
 @users.command()
@@ -264,7 +263,9 @@ def doctor(migrations: bool, rebuild_blocks: bool, database_url: str | None) -> 
 
         require_current(database_url)
         with sessions(database_url).begin() as session:
-            click.echo(f"{blocks.rebuild(session)} blocks made again")
+            made = blocks.rebuild(session)
+            audit.record(session, _actor(), "rebuild blocks", blocks=made)
+        click.echo(f"{made} blocks made again")
     from db.doctor import examine, migration_findings
 
     findings = migration_findings() if migrations else examine(database_url)

@@ -1,4 +1,8 @@
-"""Pairs whose judgments are all in and do not agree: what waits for an adjudicator. Reads only."""
+"""Pairs whose judgments are all in and do not agree: what waits for an adjudicator. Reads only.
+
+Any two verdicts differ here, a tie and both bad too. Asking one more person where the first ones
+name no common winner is ``db.extra_judgments``.
+"""
 
 from dataclasses import dataclass
 

@@ -40,7 +40,7 @@ APPEND_ONLY = (
     "onboarding",
 )
 
-ERASABLE = ("judgment", "audit_entry")
+ERASABLE = ("judgment", "audit_entry", "alias_change", "guideline", "adjudication")
 """Those of them in which an erasure may blank words."""
 
 
@@ -260,7 +260,7 @@ def adapter_folder(path: str) -> Path:
 
 
 def _modes(database: Path | None) -> Iterator[Finding]:
-    secrets = [outputs_dir() / "engine" / "engine.json"]
+    secrets = [outputs_dir() / "engine" / "engine.json", outputs_dir() / "mixing.key"]
     if database is not None:
         secrets.append(database)
     for path in secrets:

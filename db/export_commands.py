@@ -7,7 +7,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from db.command_options import database_option
+from db import audit
+from db.command_options import actor, database_option
 from db.errors import LedgerError
 from db.session import readers, require_current
 from db.writing import Columns
@@ -141,7 +142,19 @@ def _reading(database_url: str | None, persona: str | None) -> Session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     if persona is not None:
         known(session, persona)
+    _record(database_url)
     return session
+
+
+def _record(database_url: str | None) -> None:
+    """Write down who takes what out and how, before anything is: the options of the command."""
+    context = click.get_current_context()
+    told = {name: value for name, value in context.params.items() if value not in (None, False)}
+    told.pop("database_url", None)
+    output = told.pop("output", None)
+    where = "standard output" if output is None else Path(output).name
+    told = {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+    audit.record_now(database_url, actor(), f"export {context.info_name}", where, **told)
 
 
 def _nested(output: Path | None, form: str) -> str:

@@ -2,6 +2,7 @@
 
 import click
 
+from db import desk_commands
 from db.command_options import actor, database_option
 from db.session import readers, require_current, sessions
 
@@ -85,3 +86,7 @@ def adjudications(waiting: bool, limit: int, database_url: str | None) -> None:
         )
     if not found:
         click.echo("nothing was adjudicated yet")
+
+
+for _command in desk_commands.COMMANDS:
+    flags.add_command(_command)

@@ -1,12 +1,10 @@
 """``personaloop gold``: comparisons with a known answer. Parses options and prints."""
 
-import os
-
 import click
 
 from db import gold as verbs
 from db.batches import batch as find_batch
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from db.models import Verdict
 from db.session import readers, require_current, sessions
 
@@ -28,7 +26,7 @@ def add(comparison: int, answer: str, batch: str | None, database_url: str | Non
     """Make gold of COMPARISON (its id), whose known ANSWER is in canonical order (a, b, …)."""
     require_current(database_url)
     with sessions(database_url).begin() as session:
-        made = verbs.add(session, comparison, answer, actor=_actor(), batch=batch)
+        made = verbs.add(session, comparison, answer, actor=actor(), batch=batch)
         click.echo(f"gold comparison {made.id} in batch {made.batch.name}")
 
 
@@ -56,7 +54,7 @@ def retire(comparison: int, database_url: str | None) -> None:
     """Mix the gold COMPARISON (its id) in no more; its answers stay scored."""
     require_current(database_url)
     with sessions(database_url).begin() as session:
-        verbs.retire(session, comparison, actor=_actor())
+        verbs.retire(session, comparison, actor=actor())
     click.echo(f"gold comparison {comparison} is retired")
 
 
@@ -72,9 +70,5 @@ def rate(
     require_current(database_url)
     with sessions(database_url).begin() as session:
         found = find_batch(session, batch)
-        verbs.set_rates(session, found, actor=_actor(), gold=gold_rate, repeat=repeat)
+        verbs.set_rates(session, found, actor=actor(), gold=gold_rate, repeat=repeat)
         click.echo(f"{batch}: gold {found.gold_rate:g}, repeats {found.repeat_rate:g}")
-
-
-def _actor() -> str:
-    return f"command line ({os.environ.get('USER') or os.environ.get('LOGNAME') or 'unknown'})"

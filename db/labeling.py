@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import blocks, disagreement, gold, mixing, pausing, repeats, returns, set_aside
+from db import blocks, extra_judgments, gold, mixing, pausing, repeats, returns, set_aside
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, Refused, TooSoon
 from db.flags import raise_flag
@@ -19,6 +19,7 @@ from db.labeling_day import MyDay, Past, my_day, my_history, why_nothing
 from db.leases import (
     LEASE,
     LONGEST,
+    begin,
     let_go,
     live_lease,
     lock_annotator,
@@ -97,9 +98,8 @@ def claim(
     held = live_lease(session, annotator_id)
     if held is not None:
         if _keep(session, held, batch_id):
-            if held.expires_at <= moment:
-                held.leased_at = held.shown_at = moment
-            held.shown_at = held.shown_at or moment
+            if held.shown_at is None or held.expires_at <= moment:  # given to them, or forgotten
+                begin(held, moment, lease)
             held.expires_at = moment + lease
             session.flush()
             return mixing.shown_again(session, held)
@@ -239,7 +239,7 @@ def judge(
         raise_flag(
             session, made.comparison_id, annotator_id, made.flag, made.comment, judgment_id=made.id
         )
-    disagreement.settle(session, made.comparison_id)
+    extra_judgments.settle(session, made.comparison_id)
     if made.id % blocks.EVERY == 0:
         blocks.seal(session)
     return made

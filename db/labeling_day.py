@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import eligibility, mixing, repeats
+from db import eligibility, mixing, repeat_answers
 from db.batches import SWAPPED
 from db.eligibility import open_for
 from db.leases import now_or
@@ -129,8 +129,8 @@ def my_day(
     )
     open_ids = open_for(annotator_id).limit(REMAINING_COUNTED).subquery()
     remaining = session.scalar(select(func.count()).select_from(open_ids))
-    dwells = [*dwells, *repeats.dwells_since(session, annotator_id, midnight)]
-    judged = (total or 0) + repeats.count(session, annotator_id)
+    dwells = [*dwells, *repeat_answers.dwells_since(session, annotator_id, midnight)]
+    judged = (total or 0) + repeat_answers.count(session, annotator_id)
     return MyDay(
         judged_today=len(dwells),
         minutes_today=sum(min(ms or 0, LONGEST_LOOK_MS) for ms in dwells) / 60000,
@@ -193,8 +193,8 @@ def my_history(session: Session, annotator_id: int, limit: int = 50) -> list[Pas
 
 def _repeated(session: Session, annotator_id: int, limit: int) -> list[Past]:
     """Answers to repeats: to their annotator they are answers like any other."""
-    answers = repeats.answers_of(session, annotator_id, limit)
-    pairs = repeats.pairs_of(session, answers)
+    answers = repeat_answers.answers_of(session, annotator_id, limit)
+    pairs = repeat_answers.pairs_of(session, answers)
     past: list[Past] = []
     for each in answers:
         comparison, persona_name = pairs[each.comparison_id]

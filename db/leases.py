@@ -15,7 +15,7 @@ from sqlalchemy import Integer, bindparam, exists, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from db import disagreement
+from db import extra_judgments
 from db.clock import utcnow
 from db.eligibility import HAS_SEATS, may_judge, may_work_in, open_for
 from db.errors import Away, Busy, NotFound, Refused
@@ -150,7 +150,7 @@ def give_seat_back(session: Session, comparison_id: int) -> None:
         .values(seats=Comparison.seats + 1)
         .execution_options(synchronize_session=False)
     )
-    disagreement.settle(session, comparison_id)
+    extra_judgments.settle(session, comparison_id)
 
 
 def take_seat(session: Session, comparison_id: int) -> bool:
@@ -205,9 +205,7 @@ def seat_assignment(
     if latest is not None and latest.state is AssignmentState.RELEASED:
         latest.state = AssignmentState.LEASED
         latest.seat = seat
-        latest.leased_at = now
-        latest.shown_at = now
-        latest.expires_at = now + lease
+        begin(latest, now, lease)
         session.flush()
         return latest
     return new_assignment(
@@ -235,19 +233,28 @@ def new_assignment(
 ) -> Assignment:
     """A fresh lease with a fresh opaque token."""
     made = Assignment(
-        token=secrets.token_urlsafe(32),
+        token=fresh_token(),
         comparison_id=comparison_id,
         annotator_id=annotator_id,
         attempt=attempt,
         placement=placement,
         seat=seat,
-        leased_at=now,
-        shown_at=now,
-        expires_at=now + lease,
     )
+    begin(made, now, lease)
     session.add(made)
     session.flush()
     return made
+
+
+def begin(assignment: Assignment, now: datetime, lease: timedelta) -> None:
+    """Let a lease begin now, as shown now: the one place where its times are set."""
+    assignment.leased_at = assignment.shown_at = now
+    assignment.expires_at = now + lease
+
+
+def fresh_token() -> str:
+    """A token that tells nothing: of an assignment, or of a repeat, which looks like one."""
+    return secrets.token_urlsafe(32)
 
 
 def draw_placement(others: Iterable[Assignment]) -> int:

@@ -9,10 +9,11 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from db import gold, repeats
+from db import gold, repeat_answers, repeats
 from db.eligibility import may_work_in
 from db.fates import Fate, day_key, fate, pairs_to_go
 from db.leases import give_seat_back, live_lease
+from db.mixing_key import mixing_key
 from db.models import Annotator, Assignment, Batch, BatchState, Comparison, Judgment
 from db.shown import Shown, show
 
@@ -63,8 +64,8 @@ def as_if_of(told: Shown, batch_id: int) -> Shown:
 
 
 def key_of(person: Annotator, now: datetime) -> bytes:
-    """The key of a person's day: made of the moment of their account, which no page shows."""
-    return day_key(f"{person.id}|{person.created_at.timestamp():.6f}", now.date())
+    """The key of a person's day, of a random key that no page and no row holds."""
+    return day_key(f"{mixing_key()}|{person.id}", now.date())
 
 
 def slot_of(session: Session, annotator_id: int, now: datetime) -> int:
@@ -75,7 +76,7 @@ def slot_of(session: Session, annotator_id: int, now: datetime) -> int:
             Judgment.annotator_id == annotator_id, Judgment.created_at >= midnight
         )
     )
-    return (judged or 0) + repeats.count_since(session, annotator_id, midnight)
+    return (judged or 0) + repeat_answers.count_since(session, annotator_id, midnight)
 
 
 def host_batch(session: Session, annotator_id: int) -> Batch | None:

@@ -5,6 +5,7 @@ no annotator. What a pair of adapters teaches is ``preference.asking``'s answer.
 """
 
 import random
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -33,17 +34,25 @@ def rank(session: Session, batch: Batch, *, now: datetime | None = None) -> int:
         batch: Which; its strategy and random share say how.
         now: The moment (UTC); None for the present. Everybody goes on from the new start.
     """
-    pairs = _open_pairs(session, batch.id)
-    order = _order(session, batch, pairs)
-    ranks = {pair: number for number, pair in enumerate(order)}
-    if pairs:
-        session.execute(  # in the order of ids, as whoever locks several does
-            update(Comparison),
-            [{"id": pair, "rank": ranks[pair]} for pair in sorted(ranks)],
-        )
+    order = planned(session, batch)
+    write_ranks(session, list(enumerate(order)))
     batch.ranked_at = now or utcnow()
     session.flush()
-    return len(pairs)
+    return len(order)
+
+
+def planned(session: Session, batch: Batch) -> list[int]:
+    """A batch's open pairs in the order of its strategy, with what is known by now; only read."""
+    return _order(session, batch, _open_pairs(session, batch.id))
+
+
+def write_ranks(session: Session, ranks: Sequence[tuple[int, int]]) -> None:
+    """Give pairs their ranks, (rank, pair) each, in the order of ids as whoever locks several."""
+    if ranks:
+        session.execute(
+            update(Comparison),
+            [{"id": pair, "rank": rank} for rank, pair in sorted(ranks, key=lambda each: each[1])],
+        )
 
 
 def informative_order(

@@ -1,13 +1,15 @@
 """When judging is paused for somebody, by the rule on gold or by an admin, and how it goes on.
 
-The rule: an annotator is paused when the gold answers since they began (or were last resumed), the
-latest 20 at most and at least 5, are so seldom right that somebody who is right 60 % of the time
-would do as badly in at most 5 % of cases (exact binomial test): 0 right of 5, 1 of 6, 2 of 8, 4 of
-13, 7 of 20. The first answer to a gold pair counts, undone or not. Knows no page.
+The rule: after each gold answer the evidence that somebody guesses is looked at, over all gold
+answers since they began (or were last resumed); at 20 they are paused. Somebody who is right at
+least 75 % of the time is ever paused in at most 5 % of careers, however long, because the evidence
+is a bet that they can only win by guessing (``preference.guessing``): 6 wrong of the first 6 pause,
+8 of the first 10, and a coin after some 20. The first answer to a gold pair counts, undone or not.
+Knows no page.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from math import comb
 
 from sqlalchemy import desc, func, select
 from sqlalchemy.orm import Session
@@ -24,29 +26,21 @@ from db.models import (
     Judgment,
     Notice,
 )
+from preference.guessing import evidence_of_guessing
 
-LEAST = 5
-"""Gold answers before which nobody is paused."""
-LATEST = 20
-"""Gold answers that the rule looks at."""
-FLOOR = 0.6
-"""A share right at which nobody should be paused."""
-LEVEL = 0.05
-"""How often somebody at the floor may do as badly."""
-ANSWERS_BACK = 2000
-"""Answers among which the gold ones are looked for."""
+STRONG = 20.0
+"""Evidence at which somebody is paused: reached by chance in at most 1 of 20 careers."""
+ANSWERS_BACK = 5000
+"""Answers among which the gold ones are looked for: 250 gold pairs where one in twenty is gold."""
 BY_RULE = "personaloop"
 """Who pauses by the rule, in the audit log."""
 PAUSED = "paused"
 """The kind of the notice."""
 
 
-def fails(right: int, of: int) -> bool:
-    """Whether so few right answers mean a pause: P(X ≤ right) ≤ 5 % for X binomial(of, 0.6)."""
-    if of < LEAST:
-        return False
-    chance = sum(comb(of, k) * FLOOR**k * (1 - FLOOR) ** (of - k) for k in range(right + 1))
-    return chance <= LEVEL
+def fails(answers: Sequence[bool]) -> bool:
+    """Whether these gold answers, the oldest first, mean a pause now."""
+    return bool(answers) and float(evidence_of_guessing(answers)[-1]) >= STRONG
 
 
 def refuse_paused(person: Annotator) -> None:
@@ -78,13 +72,13 @@ def after_gold(session: Session, person: Annotator, now: datetime) -> bool:
     if person.paused_at is not None:
         return True
     answers = latest_gold(session, person.id)
-    right = sum(answers)
-    if not fails(right, len(answers)):
+    if not fails(answers[::-1]):
         return False
+    right = sum(answers)
     pause(
         session,
         person,
-        f"Of your last {len(answers)} answers to pairs whose better reply is known, {right}"
+        f"Of your {len(answers)} answers to pairs whose better reply is known, {right}"
         f" {'was' if right == 1 else 'were'} as expected, so let us talk it over first.",
         actor=BY_RULE,
         now=now,
@@ -95,14 +89,14 @@ def after_gold(session: Session, person: Annotator, now: datetime) -> bool:
         session,
         PAUSED,
         subject(person),
-        f"paused by the rule on gold: {right} of the last {len(answers)} gold answers were right",
+        f"paused by the rule on gold: {right} of {len(answers)} gold answers were right",
         now=now,
     )
     return True
 
 
 def latest_gold(session: Session, annotator_id: int) -> list[bool]:
-    """Whether each of the latest gold answers was right, newest first, since the last resume."""
+    """Whether each gold answer since the last resume was right, newest first."""
     recent = (
         select(Judgment.id)
         .where(Judgment.annotator_id == annotator_id)
@@ -117,7 +111,6 @@ def latest_gold(session: Session, annotator_id: int) -> list[bool]:
         .join(Assignment, Assignment.id == Judgment.assignment_id)
         .where(Comparison.gold.is_not(None), Assignment.attempt == 1)
         .order_by(desc(Judgment.created_at), desc(Judgment.id))
-        .limit(LATEST)
     )
     since = session.scalar(
         select(func.max(Notice.seen_at)).where(

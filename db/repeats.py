@@ -6,26 +6,22 @@ seat and so no lease: it waits for its annotator until it is answered. Undone an
 repeat has several rows for one judgment, of which the newest counts. Knows no page.
 """
 
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, desc, func, select
-from sqlalchemy.orm import Session, aliased, joinedload
+from sqlalchemy import desc, select
+from sqlalchemy.orm import Session, aliased
 
+from db import repeat_answers
 from db.batches import SWAPPED
 from db.errors import AlreadyJudged, LeaseLost, NotFound, Refused, TooSoon
 from db.fates import number
-from db.leases import LEASE, refuse_away
+from db.leases import LEASE, fresh_token, refuse_away
 from db.models import (
-    Annotator,
     Assignment,
     Batch,
     Comparison,
     Flag,
     Judgment,
-    Persona,
     Repeat,
     Retraction,
     Verdict,
@@ -37,23 +33,6 @@ GAP = 20
 """Answers of one's own that lie between a pair and its repeat, at least."""
 REACH = 60
 """How many answers beyond the gap a repeat is chosen from."""
-
-
-@dataclass(frozen=True)
-class Twice:
-    """Somebody's two answers to one pair, in shown order of the first.
-
-    Attributes:
-        annotator_id: Whose.
-        first: The answer that stands.
-        again: The answer to the repeat, in canonical order as ``first``.
-        placement: +1 where A was Response A the first time, −1 where it was Response B.
-    """
-
-    annotator_id: int
-    first: Verdict
-    again: Verdict
-    placement: int
 
 
 def held(session: Session, annotator_id: int, now: datetime) -> Shown | None:
@@ -226,16 +205,6 @@ def known(session: Session, token: str, annotator_id: int) -> None:
     _mine(session, token, annotator_id)
 
 
-def last_answered(session: Session, annotator_id: int, since: datetime) -> Repeat | None:
-    """The last repeat answered since a moment whose answer counts; None without one."""
-    return session.scalar(
-        select(Repeat)
-        .where(*_counting_since(annotator_id, since))
-        .order_by(desc(Repeat.answered_at), desc(Repeat.id))
-        .limit(1)
-    )
-
-
 def ask_again(session: Session, repeat: Repeat, now: datetime) -> Shown:
     """Show a repeat once more, the same way round, because its annotator takes the answer back.
 
@@ -264,7 +233,7 @@ def change(session: Session, annotator_id: int, token: str, now: datetime) -> Sh
         Refused: It is somebody else's, or not the answer that counts.
     """
     found = _mine(session, token, annotator_id)
-    if found.id not in {each.id for each in answers_of(session, annotator_id)}:
+    if found.id not in {each.id for each in repeat_answers.answers_of(session, annotator_id)}:
         raise Refused("You changed that answer already; revise the newer one.")
     return ask_again(session, found, now)
 
@@ -290,102 +259,9 @@ def shown(session: Session, repeat: Repeat) -> Shown:
     return show(session, like, previous=before)
 
 
-def answers_of(session: Session, annotator_id: int, limit: int = 1000) -> list[Repeat]:
-    """The answers that count of one annotator, newest first, with their texts."""
-    newest = (
-        select(func.max(Repeat.id))
-        .where(Repeat.annotator_id == annotator_id)
-        .group_by(Repeat.comparison_id)
-    )
-    return list(
-        session.scalars(
-            select(Repeat)
-            .where(Repeat.id.in_(newest), Repeat.verdict.is_not(None))
-            .order_by(desc(Repeat.answered_at), desc(Repeat.id))
-            .limit(limit)
-        )
-    )
-
-
-def pairs_of(session: Session, repeats: list[Repeat]) -> dict[int, tuple[Comparison, str]]:
-    """Each repeat's comparison with its texts, and the persona's name, by comparison."""
-    rows = session.execute(
-        select(Comparison, Persona.name)
-        .outerjoin(Persona, Persona.slug == Comparison.persona_slug)
-        .where(Comparison.id.in_([each.comparison_id for each in repeats]))
-        .options(
-            joinedload(Comparison.prompt),
-            joinedload(Comparison.candidate_a),
-            joinedload(Comparison.candidate_b),
-        )
-    ).tuples()
-    return {comparison.id: (comparison, name or "") for comparison, name in rows}
-
-
-def count_since(session: Session, annotator_id: int, since: datetime) -> int:
-    """How many answers to repeats were given since a moment."""
-    return (
-        session.scalar(
-            select(func.count()).where(
-                Repeat.annotator_id == annotator_id,
-                Repeat.answered_at >= since,
-                Repeat.verdict.is_not(None),
-            )
-        )
-        or 0
-    )
-
-
-def count(session: Session, annotator_id: int) -> int:
-    """How many answers of this annotator count; none of them is read."""
-    newest = (
-        select(func.max(Repeat.id))
-        .where(Repeat.annotator_id == annotator_id)
-        .group_by(Repeat.comparison_id)
-    )
-    query = select(func.count()).where(Repeat.id.in_(newest), Repeat.verdict.is_not(None))
-    return session.scalar(query) or 0
-
-
-def dwells_since(session: Session, annotator_id: int, since: datetime) -> Sequence[int | None]:
-    """Milliseconds of each answer since a moment that counts."""
-    return session.scalars(
-        select(Repeat.dwell_ms).where(*_counting_since(annotator_id, since))
-    ).all()
-
-
-def twice(session: Session) -> list[Twice]:
-    """Everybody's pairs of answers: the repeat's that counts, and the judgment it repeats."""
-    newest = select(func.max(Repeat.id)).group_by(Repeat.annotator_id, Repeat.comparison_id)
-    rows = session.execute(
-        select(Repeat.annotator_id, Judgment.verdict, Repeat.verdict, Judgment.placement)
-        .join(Judgment, Judgment.id == Repeat.judgment_id)
-        .join(Annotator, Annotator.id == Repeat.annotator_id)
-        .where(Repeat.id.in_(newest), Repeat.verdict.is_not(None))
-        .order_by(Repeat.id)
-    ).tuples()
-    return [Twice(who, first, again, placed) for who, first, again, placed in rows if again]
-
-
 def waits(session: Session, annotator_id: int) -> bool:
     """Whether this annotator has a repeat that is not answered."""
     return _open(session, annotator_id) is not None
-
-
-def _counting_since(annotator_id: int, since: datetime) -> list[ColumnElement[bool]]:
-    """Answers since a moment that were not taken back and answered or asked again."""
-    newer = aliased(Repeat)
-    later = select(newer.id).where(
-        newer.annotator_id == annotator_id,
-        newer.comparison_id == Repeat.comparison_id,
-        newer.id > Repeat.id,
-    )
-    return [
-        Repeat.annotator_id == annotator_id,
-        Repeat.verdict.is_not(None),
-        Repeat.answered_at >= since,
-        ~later.exists(),
-    ]
 
 
 def _open(session: Session, annotator_id: int) -> Repeat | None:
@@ -414,7 +290,7 @@ def _put(
     now: datetime,
 ) -> Repeat:
     made = Repeat(
-        token=secrets.token_urlsafe(32),
+        token=fresh_token(),
         annotator_id=annotator_id,
         comparison_id=comparison_id,
         judgment_id=judgment_id,

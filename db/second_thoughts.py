@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import disagreement, repeats, returns
+from db import extra_judgments, repeat_answers, repeats, returns
 from db.batches import SWAPPED
 from db.errors import NotFound, Refused
 from db.leases import (
@@ -57,7 +57,7 @@ def undo(
         .limit(1)
     ).first()
     since = midnight if last is None else max(midnight, last[0].created_at)
-    repeat = repeats.last_answered(session, annotator_id, since)
+    repeat = repeat_answers.last_answered(session, annotator_id, since)
     if repeat is not None:
         _set_aside(session, annotator_id)
         return repeats.ask_again(session, repeat, moment)
@@ -73,7 +73,7 @@ def undo(
     assignment.state = AssignmentState.WITHDRAWN
     session.flush()
     made = _again(session, assignment, judgment, moment, seat=held)
-    disagreement.settle(session, judgment.comparison_id)
+    extra_judgments.settle(session, judgment.comparison_id)
     return made
 
 
@@ -120,7 +120,7 @@ def _lock_both(session: Session, annotator_id: int, comparison_id: int) -> None:
     """Lock the pair to show again and the one that goes back, in the order of their ids."""
     held = live_lease(session, annotator_id)
     if held is not None:
-        disagreement.lock(session, comparison_id, held.comparison_id)
+        extra_judgments.lock(session, comparison_id, held.comparison_id)
 
 
 def _set_aside(session: Session, annotator_id: int) -> None:

@@ -168,10 +168,17 @@ def require_current(url: str | URL | None = None) -> None:
     """Check that the database has exactly this code's tables.
 
     Raises:
-        MigrationNeeded: It has not; the message says what to run.
+        MigrationNeeded: It has not, or there is no such file, which is then not made either; the
+            message says what to run.
     """
+    from db.errors import MigrationNeeded
     from db.migrations.run import require_head
 
+    path = sqlite_file(url)
+    if path is not None and not path.is_file():
+        raise MigrationNeeded(
+            f"the database is empty: run `personaloop init` (there is no ledger at {path})"
+        )
     require_head(open_database(url))
 
 

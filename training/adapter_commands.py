@@ -3,14 +3,13 @@
 Parses options and prints; what is done is in the modules that are called. Needs no torch.
 """
 
-import getpass
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from db.errors import NotFound
 from db.settings import outputs_dir
 
@@ -109,7 +108,7 @@ def promote(adapter_id: str, persona: str | None, reason: str, database_url: str
         slug = persona or ledger.adapter(session, adapter_id).persona_slug
         if slug is None:
             raise NotFound(f"{adapter_id} belongs to no persona; name one with --persona")
-        ledger.promote(session, slug, adapter_id, reason=reason, actor=_actor())
+        ledger.promote(session, slug, adapter_id, reason=reason, actor=actor())
     click.echo(f"{adapter_id} answers for {slug} now")
 
 
@@ -123,7 +122,7 @@ def rollback(persona: str, database_url: str | None) -> None:
 
     require_current(database_url)
     with sessions(database_url).begin() as session:
-        change = ledger.rollback(session, persona, actor=_actor())
+        change = ledger.rollback(session, persona, actor=actor())
         click.echo(f"{change.adapter_id} answers for {persona} again")
 
 
@@ -147,6 +146,7 @@ def fuse(
     Each ADAPTER is an id of the ledger or a PEFT folder, such as formal_concierge-sft-v1=0.7.
     """
     from db import adapters as ledger
+    from db import audit
     from db.session import require_current, sessions
     from training.adapters import portable, read_card, safe_id
     from training.fusion import fuse as fuse_exactly
@@ -171,6 +171,7 @@ def fuse(
             metrics=card.metrics,
             config=card.config,
         )
+        audit.record(session, actor(), "fuse", f"{persona}: {card.id}", parts=list(parts))
     click.echo(
         f"{out}: rank {report.rank}, {len(report.modules)} modules, largest relative error "
         f"{report.worst.relative_error:.1e} ({report.worst.module})"
@@ -209,7 +210,3 @@ def _part(session: Any, text: str) -> tuple[Path, float]:
         return Path(name), number
     adapter = ledger.adapter(session, name)
     return find_adapter(adapter.persona_slug or "", adapter.id), number
-
-
-def _actor() -> str:
-    return getpass.getuser()

@@ -157,9 +157,11 @@ def compare(
 
 
 def pairs_changed(before: PairSet, after: PairSet) -> PairsChanged:
-    """What became of the pairs."""
-    one = {pair.key: pair for pair in (*before.training, *before.heldout)}
-    two = {pair.key: pair for pair in (*after.training, *after.heldout)}
+    """What became of the pairs that prefer one text; ties prefer none."""
+    one, two = (
+        {pair.key: pair for pair in (*each.training, *each.heldout) if not pair.tie}
+        for each in (before, after)
+    )
     both = one.keys() & two.keys()
     turned = [key for key in both if one[key].chosen != two[key].chosen]
     moved = [

@@ -16,7 +16,7 @@ from training.personas import PERSONAS_DIR
 
 ROOM = Path(__file__).resolve().parent
 REPLAYED = REPOSITORY / "data" / "persona_training.jsonl"
-BEGINS = ("dpo_run", "unjudged", "rounds", "pairs")
+BEGINS = ("dpo_run", "unjudged", "rounds", "pairs", "reliability")
 PLUMBING = frozenset(
     {
         "adapters",

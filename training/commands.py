@@ -188,7 +188,7 @@ def retrain(
             refuse_unready(session, persona, limits, include_simulated=include_simulated)
     with make.begin() as session:
         job = jobs.enqueue(
-            session, JobKind.RETRAIN, persona=persona, params=params, requested_by="command line"
+            session, JobKind.RETRAIN, persona=persona, params=params, requested_by=actor()
         )
         audit.record(session, actor(), "retrain", persona, job=job.id, now=now, **told)
     if not now:
@@ -255,7 +255,7 @@ def simulate(
     Their judgments are marked as simulated for good and train nothing unless a retraining is asked
     to include them.
     """
-    from db import batches
+    from db import audit, batches
     from db.models import BatchState
     from db.session import require_current, sessions
     from training.evaluation.judges import annotators as simulated
@@ -268,7 +268,9 @@ def simulate(
     name = f"simulated-{judge.rpartition(':')[2]}" if judge else "simulated"
     panel = simulated(annotators, seed=seed, judge=function, name=name[:100])
     chosen = _personas(make, personas)
+    told = {"annotators": annotators, "most": most, "judge": judge or "built-in", "seed": seed}
     with make.begin() as session:
+        audit.record(session, actor(), "simulate", ", ".join(chosen), **told)
         asked = [
             (batch.id, batch.name)
             for batch in batches.batches(session)

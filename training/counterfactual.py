@@ -21,6 +21,7 @@ from db.settings import outputs_dir
 from training import reliability
 from training.adapter_difference import Difference, compare
 from training.adapters import find_adapter, portable, read_card
+from training.code_hash import code_sha256
 from training.configs import make_config
 from training.dpo_config import DPOConfig
 from training.dpo_run import train_adapter
@@ -147,9 +148,10 @@ class Counterfactual:
             reference = adapters.adapter(session, factual.reference_id)
             before = factual.started_at
             trust = reliability.weigh(session, rest.id, config, before=before)
-            told = [rest.sha256, factual.config, reference.sha256, self.service.base_sha256]
+            code = code_sha256(self.persona)
+            told = [rest.sha256, factual.config, reference.sha256, self.service.base_sha256, code]
             key = digest([*reliability.key_of(told, trust), "counterfactual of", self.of])
-            run = self._row(session, key, factual, rest)
+            run = self._row(session, key, code, factual, rest)
             adapter_id = f"{self.of[:90]}-without-{key[:8]}"
             run.folder = portable(outputs_dir() / "runs" / adapter_id)
             pairs = pairs_of(session, factual.snapshot_id, config, before)
@@ -170,7 +172,7 @@ class Counterfactual:
                 key,
             )
 
-    def _row(self, session: Session, key: str, factual: Run, rest: Snapshot) -> Run:
+    def _row(self, session: Session, key: str, code: str, factual: Run, rest: Snapshot) -> Run:
         """The run's row: one with this key, or a new one."""
         live = Run.state.in_([JobState.RUNNING, JobState.DONE])
         known = session.scalar(select(Run).where(Run.key == key, live))
@@ -186,6 +188,7 @@ class Counterfactual:
             reference_id=factual.reference_id,
             config=dict(factual.config),
             key=key,
+            code_sha256=code,
             excluded=list(self.without),
         )
         session.add(found)

@@ -8,6 +8,7 @@ goes on at once, any other waits for the lease to run out.
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import jobs
+from db import jobs, reranking
 from db.errors import JobCancelled, LeaseLost, Refused
 from db.models import Job, JobKind, JobState, RoundState
 from training.asking_more import is_more, more_pairs
@@ -37,6 +38,8 @@ from training.troubles import one_line, reason, service_trouble
 
 log = logging.getLogger(__name__)
 Sessions = sessionmaker[Session]
+RANK_SECONDS = 15.0
+"""Between two looks for batches whose order is due."""
 MOST_ATTEMPTS = 5
 """Attempts of one worker at a job whose service went away under it."""
 MOST_CLAIMS = 30
@@ -107,15 +110,19 @@ class Worker:
             signal.signal(number, lambda *_: self.stop.set())
 
     def work(self, *, once: bool = False, poll_seconds: float = 2.0) -> int:
-        """Run jobs and decide rounds; the number of jobs run.
+        """Run jobs, decide rounds and keep the order of pairs fresh; the number of jobs run.
 
         Args:
             once: end when there is nothing to do instead of waiting for more.
             poll_seconds: time between two looks at an empty queue.
         """
         count = 0
+        ranked = -RANK_SECONDS
         while not self.stop.is_set():
             self.decide()
+            if time.monotonic() - ranked >= RANK_SECONDS:
+                reranking.rank_due(self.sessions)
+                ranked = time.monotonic()
             done = self.step()
             if done is not None:
                 count += 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from db.settings import outputs_dir
 from training.errors import ConfigRefused
 from training.simulation_options import annotators_option, seed_option
@@ -146,6 +146,7 @@ def _play(
     fresh: bool,
 ) -> None:
     """Prepare ledger and engine, play, print and write the report."""
+    from db import audit
     from db.sample import load_sample
     from db.session import sessions, upgrade
     from training.adapters import base_model_sha256, file_sha256
@@ -174,6 +175,12 @@ def _play(
     make = sessions(database_url)
     with make.begin() as session:
         load_sample(session)
+        told = {
+            "rounds": plan.rounds,
+            "judgments": plan.judgments,
+            "judge": plan.judge or "built-in",
+        }
+        audit.record(session, actor(), "loop", ", ".join(plan.personas), **told)
     # An engine whose loop was killed ends by itself, unless the loop goes on before.
     settings = EngineSettings(idle_exit_s=900.0)
     with EngineSupervisor(settings):

@@ -138,8 +138,9 @@ def describe_run(
 def _steps_and_tokens(plan: Plan, config: DPOConfig) -> list[str]:
     unjudged = round(config.unjudged * len(plan.chosen))
     try:
-        steps = planned_steps(len(plan.chosen) + unjudged, config)
-        least = planned_steps(len(plan.chosen), config)
+        ties = sum(pair.tie for pair in plan.chosen)
+        steps = planned_steps(len(plan.chosen) + unjudged, config, ties)
+        least = planned_steps(len(plan.chosen), config, ties)
     except TooLittleData:
         return []
     size = planned_batch(range(len(plan.chosen) + unjudged), config)

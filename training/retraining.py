@@ -348,6 +348,8 @@ def refuse_too_little(
             "no judgments since the present adapter was trained; judge more comparisons"
         )
     try:
-        planned_steps(len(fresh) + len(earlier), config)
+        planned_steps(
+            len(fresh) + len(earlier), config, sum(pair.tie for pair in (*fresh, *earlier))
+        )
     except TooLittleData as error:
         raise TooLittleData(f"{error} ({pairs.in_words()})") from None

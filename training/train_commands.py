@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from db.command_options import database_option
+from db.command_options import actor, database_option
 from db.errors import NotFound
 from db.settings import REPOSITORY, outputs_dir
 
@@ -54,7 +54,7 @@ def sft(
         card = train_sft(
             open_service(), speaker, rows, settings, run, out, _steps(bar, settings.steps)
         )
-    _register(card, out, database_url, promote)
+    _register(card, out, database_url, "sft", promote=promote)
     click.echo(f"{out}: loss {card.metrics['loss']:.3f} nats a token")
 
 
@@ -148,7 +148,7 @@ def dpo(
         state=JobState.DONE,
         finished_at=utcnow(),
     )
-    _register(card, out, database_url, False, made_by)
+    _register(card, out, database_url, "dpo", made_by=made_by)
     accuracy = card.metrics.get("heldout_accuracy")
     said = "no held-out pairs" if accuracy is None else f"held-out accuracy {accuracy:.0%}"
     click.echo(f"{out}: {card.metrics['steps']} steps, {said}")
@@ -232,6 +232,7 @@ def evaluate(
     database_url: str | None,
 ) -> None:
     """Compare two adapters blind on held-out prompts and print the win rate with its interval."""
+    from db import audit
     from db.models import AnnotatorKind
     from db.session import sessions, upgrade
     from training.batches import BatchMaker, batch_name
@@ -258,6 +259,10 @@ def evaluate(
     # A judge gets a batch of its own: its verdicts never mix with those of people or other judges.
     called = batch_name(f"{adapter} against {other}{f' by {name}' if name else ''}")
     made = maker.blind_batch(called, adapter, other, comparisons)
+    told = {"by": judge_name(judge)} if judge else {}
+    audit.record_now(
+        database_url, actor(), "evaluate", f"{persona}: {adapter}", against=other, **told
+    )
     if function is not None:
         panel = annotators(1, judge=function, name=name)
         judge_all(make, panel, batch_id=made.batch_id, kind=AnnotatorKind.AUTOMATIC)
@@ -296,10 +301,16 @@ def _new_folder(persona: str, name: str) -> Path:
 
 
 def _register(
-    card: Any, out: Path, database_url: str | None, promote: bool, made_by: Any = None
+    card: Any,
+    out: Path,
+    database_url: str | None,
+    act: str,
+    *,
+    promote: bool = False,
+    made_by: Any = None,
 ) -> None:
     """Put a new adapter into the ledger, with the run that made it where there is one."""
-    from db import adapters
+    from db import adapters, audit
     from db.models import Adapter
     from db.session import sessions, upgrade
     from training.adapters import portable
@@ -313,8 +324,9 @@ def _register(
             session.flush()
             told["run_id"] = made_by.id
         adapters.put_adapter(session, **told, path=portable(out), sha256=card.sha256)
+        audit.record(session, actor(), act, f"{card.persona}: {card.id}")
         if promote:
-            adapters.promote(session, card.persona, card.id, reason="asked for", actor="sft")
+            adapters.promote(session, card.persona, card.id, reason="asked for", actor=actor())
 
 
 _COLUMNS = (

@@ -4,23 +4,18 @@ from datetime import timedelta
 
 import streamlit as st
 
-from annotate_app import actions, batch_form, findings, panels, queries, work_queries
+from annotate_app import actions, batch_details, batch_form, panels, queries, work_queries
+from annotate_app.batch_details import attempt
 from annotate_app.session import acting, require
 from annotate_app.words import ago, many
+from db import pace as db_pace
 from db.clock import utcnow
-from db.errors import PersonaLoopError
+from db.settings import database_url
+from preference.finishing import time_to_finish
 
 KIND = {"label": "for training", "blind": "blind comparison", "imported": "imported"}
 
 require("admin")
-
-
-def attempt(work) -> None:
-    """Do it, or say why not, after the rerun."""
-    try:
-        work()
-    except PersonaLoopError as error:
-        st.session_state["batches-said"] = findings.sentence(str(error))
 
 
 def set_state(batch_id: int, state: str) -> None:
@@ -34,24 +29,25 @@ def set_priority(batch_id: int, key: str) -> None:
     attempt(lambda: actions.set_batch_priority(batch_id, value, actor=acting("admin")))
 
 
-def pace(batches) -> str:
-    """How long what is open still takes at the pace of the last day."""
-    left = sum(batch.left for batch in batches if batch.state == "open")
-    recent = queries.judged_since(utcnow() - timedelta(days=1))
-    if not left or not recent:
+@st.cache_data(ttl=20.0, max_entries=2, show_spinner=False)
+def recent(url: str) -> dict[int, list[float]]:
+    """Hours since each recent judgment, by batch; read for all cards together."""
+    del url
+    return work_queries.read(db_pace.recent)
+
+
+def time_left(batch) -> str:
+    """When an open batch will be done at its own pace, with a range; or that it cannot be told."""
+    if batch.state != "open" or not batch.left:
         return ""
-    days = left / recent
-    if days < 1 / 24:
-        return "done within the hour at the pace of the last day"
-    if days < 1:
-        return f"about {many(max(1, round(days * 24)), 'hour')} at the pace of the last day"
-    return f"about {many(round(days), 'day')} at the pace of the last day"
+    told = time_to_finish(recent(database_url()).get(batch.id, []), batch.left)
+    return db_pace.in_words(told)
 
 
 def card(batch, names) -> None:
     """One batch with its bar, its counts and its switches."""
     with st.container(border=True):
-        head, priority, button = st.columns([6, 2, 2], vertical_alignment="bottom")
+        head, priority = st.columns([7, 2], vertical_alignment="bottom")
         who = names.get(batch.persona, "") if batch.persona else ""
         state = {
             "open": ":green-badge[open]",
@@ -62,6 +58,7 @@ def card(batch, names) -> None:
             f"**{panels.say(batch.name)}** {state}  \n"
             f":small[:gray[{panels.say(', '.join(filter(None, [who, KIND[batch.kind]])))} ·"
             f" {many(batch.comparisons, 'comparison')}, {batch.overlap} each ·"
+            f"{' for named people only ·' if batch.named_only else ''}"
             f" opened {ago(batch.created_at)}]]"
         )
         key = f"priority-{batch.id}-{batch.priority}"
@@ -76,43 +73,41 @@ def card(batch, names) -> None:
             args=(batch.id, key),
             help="Higher is asked first",
         )
-        if batch.state == "open":
-            button.button(
-                "Pause",
-                key=f"pause-{batch.id}",
-                on_click=set_state,
-                args=(batch.id, "paused"),
-                icon=":material/pause:",
-                width="stretch",
-            )
-        else:
-            button.button(
-                "Open",
-                key=f"open-{batch.id}",
-                on_click=set_state,
-                args=(batch.id, "open"),
-                icon=":material/play_arrow:",
-                width="stretch",
-            )
-        if batch.state != "closed":
-            button.button(
-                "Close",
-                key=f"close-{batch.id}",
-                on_click=set_state,
-                args=(batch.id, "closed"),
-                icon=":material/stop_circle:",
-                width="stretch",
-                type="tertiary",
-                help="No more judgments are wanted; it can be opened again",
-            )
         counts = [f"{batch.judged:,} of {batch.wanted:,} judgments"]
         if batch.leased:
             counts.append(f"{batch.leased:,} being looked at now")
         if batch.skipped:
             counts.append(many(batch.skipped, "skip"))
         st.progress(min(1.0, batch.judged / max(1, batch.wanted)), text=" · ".join(counts))
+        if told := time_left(batch):
+            panels.quiet(f":material/schedule: {panels.say(told)}")
         if batch.simulated:
             st.markdown(f":orange-badge[:material/smart_toy: SIMULATED {batch.simulated:,}]")
+        if switches(batch):
+            batch_details.show(batch)
+
+
+def switches(batch) -> bool:
+    """The row of what can be done with a batch; whether its details are open."""
+    with st.container(horizontal=True, vertical_alignment="center", key=f"row-{batch.id}"):
+        opened = batch.state == "open"
+        st.button(
+            "Pause" if opened else "Open",
+            key=f"{'pause' if opened else 'open'}-{batch.id}",
+            on_click=set_state,
+            args=(batch.id, "paused" if opened else "open"),
+            icon=":material/pause:" if opened else ":material/play_arrow:",
+        )
+        if batch.state != "closed":
+            st.button(
+                "Close",
+                key=f"close-{batch.id}",
+                on_click=set_state,
+                args=(batch.id, "closed"),
+                icon=":material/stop_circle:",
+                help="No more judgments are wanted; it can be opened again",
+            )
+        return st.toggle("Order, people, pairs in hand", key=f"details-{batch.id}")
 
 
 @st.fragment(run_every=10)
@@ -134,7 +129,7 @@ def head() -> None:
         totals.at,
         simulated=totals.simulated,
         automatic=totals.automatic,
-        extra=pace(batches),
+        extra=f"{queries.judged_since(utcnow() - timedelta(days=1)):,} by people in the last day",
     )
 
 
@@ -144,9 +139,7 @@ def body() -> None:
     require("admin")
     names = work_queries.personas()
     batches = work_queries.batches()
-    said = st.session_state.pop("batches-said", "")
-    if said:
-        st.error(panels.say(said))
+    batch_details.said()
     if not batches:
         panels.empty(
             "No batch yet",

@@ -229,7 +229,9 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
     said = st.session_state.pop("failures-said", None)
     if said:
         (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
-    for failure in failure_queries.page(scope, wish, page):
+    shown = failure_queries.page(scope, wish, page)
+    decided = failure_queries.decided([each.standing.comparison for each in shown])
+    for failure in shown:
         failure_parts.comparison(
             failure,
             wish.kind,
@@ -237,6 +239,7 @@ def show_list(scope: Scope, wish: Wish, summary: failure_queries.Summary) -> Non
             lambda adapter: short(adapter, short_of, scope.persona),
             scope.against is Against.ITSELF,
             give_back if reader.may("admin") else None,
+            decided.get(failure.standing.comparison),
         )
     download(scope, wish, total)
     if pages > 1:

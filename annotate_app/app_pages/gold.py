@@ -92,8 +92,9 @@ def rates(batches) -> None:
     """How much is mixed into each batch that is not finished."""
     st.subheader("How much is mixed in", anchor=False)
     panels.quiet(
-        "Per cent of each annotator's pairs in a batch. 5 gold answers at least are looked at"
-        " before anybody is paused, so 10 % tells after about 50 pairs."
+        "Per cent of each annotator's pairs in a batch. Who is right at least 75 % of the time is"
+        " paused in 1 of 20 careers at most; who guesses, after some 20 gold answers: at 10 %"
+        " after about 200 pairs."
     )
     for batch in batches:
         with st.container(border=True):

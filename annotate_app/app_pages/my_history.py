@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 from sqlalchemy.orm import Session
 
+from annotate_app import coming_back
 from annotate_app.labeling import added_words, days_words, verdict_words
 from annotate_app.session import day_began, me
 from annotate_app.stage import pair_html
@@ -68,6 +69,7 @@ person = me()
 if st.session_state.pop("pl-go-label", False):
     st.switch_page("app_pages/label.py")
 page("My history")
+coming_back.show(me())
 shown = st.session_state.setdefault("pl-history-shown", STEP)
 with readers()() as session:
     day = my_day(session, person.id, since=day_began())

@@ -180,16 +180,15 @@ def _next_to_label(names) -> None:
 def _teaches_most(names, short_of) -> None:
     """The pair that each unsettled ranking would learn most from, the least settled first."""
     open_questions = [
-        (section.persona, island)
+        (section.persona, island.next, island.enough.more)
         for section in queries.analysis().sections
         for island in section.islands[:1]
         if island.enough is not None and not island.enough.enough and island.next is not None
     ]
-    open_questions.sort(key=lambda each: each[1].enough.more or 0, reverse=True)
-    for persona, island in open_questions[:3]:
-        one, other = (panels.say(short(item, short_of, persona)) for item in island.next)
+    open_questions.sort(key=lambda each: each[2] or 0, reverse=True)
+    for persona, pair, more in open_questions[:3]:
+        one, other = (panels.say(short(item, short_of, persona)) for item in pair)
         who = f"{panels.say(names[persona])}: " if persona in names else ""
-        more = island.enough.more
         wanted = f", some {more:,} judgments more settle the order" if more else ""
         panels.quiet(f"{who}**{one}** against **{other}** would teach most{wanted}")
 

@@ -55,6 +55,45 @@ def resume(name: str) -> None:
     )
 
 
+def pause(name: str, key: str) -> None:
+    """The button's callback."""
+    reason = str(st.session_state.get(key, ""))
+    refuse_kindly(
+        lambda: actions.pause(name, reason, actor=acting("admin")),
+        f"{name} is handed no pair until you resume them.",
+    )
+
+
+def sign_out(name: str) -> None:
+    """The button's callback."""
+    refuse_kindly(
+        lambda: actions.sign_out(name, actor=acting("admin")),
+        f"{name} is signed out in every browser; the account stays as it is.",
+    )
+
+
+def more(one) -> None:
+    """What is seldom done to an account: a pause with words for that person, signing out."""
+    with st.popover("More", key=f"more-{one.id}", width="stretch"):
+        if one.paused_at is None:
+            key = f"why-paused-{one.id}"
+            st.text_input("Why, as they will read it", key=key, max_chars=300)
+            st.button(
+                "Pause judging",
+                key=f"pause-{one.id}",
+                on_click=pause,
+                args=(one.name, key),
+                icon=":material/pause:",
+            )
+        st.button(
+            "Sign out everywhere",
+            key=f"sign-out-{one.id}",
+            on_click=sign_out,
+            args=(one.name,),
+            icon=":material/logout:",
+        )
+
+
 def paused_line(one) -> None:
     """Why somebody is handed no pair, and the way back."""
     why, button = st.columns([7, 2], vertical_alignment="center")
@@ -140,7 +179,7 @@ def base_url() -> str:
 def row(one) -> None:
     """One account."""
     with st.container(border=True):
-        who, role_column, button = st.columns([4, 3, 2], vertical_alignment="center")
+        who, role_column, button, rest = st.columns([4, 3, 2, 1.4], vertical_alignment="center")
         you = " :small[:gray[you]]" if one.id == person.id else ""
         off = "" if one.active else " :gray-badge[switched off]"
         off += " :orange-badge[paused]" if one.paused_at else ""
@@ -170,6 +209,8 @@ def row(one) -> None:
             disabled=one.id == person.id,
             width="stretch",
         )
+        with rest:
+            more(one)
         if one.paused_at:
             paused_line(one)
 

@@ -173,7 +173,7 @@ def row_of_figures(job, table, quantities) -> None:
     for column, quantity in zip(st.columns(max(1, len(shown)), gap="medium"), shown, strict=False):
         label, shares, reference = quantities[quantity]
         part = table[table["quantity"] == quantity]
-        name = TOLD.get(quantity, label)
+        name = TOLD.get(quantity) or label
         held = part[part["series"] == curves.HELD_OUT_SERIES]
         first = part[part["series"].isin([curves.TRAINING, "chosen", "from the reference"])]
         told, said = first, name

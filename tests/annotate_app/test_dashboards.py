@@ -28,6 +28,9 @@ EVERY = [
     "training",
     "adapters",
     "people",
+    "flags",
+    "gold",
+    "audit",
 ]
 
 

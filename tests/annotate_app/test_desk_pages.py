@@ -120,6 +120,8 @@ def test_a_disagreement_is_answered_blind_before_the_opinions_are_shown(desk):
     page.button(key=f"case-a-1-{pair}").click().run()
     assert "ann has a reason" in words(page)
     assert "bob has a reason" in words(page)
+    page = show("flags", desk="Disagreements")  # another tab, or a reload: the answer is kept
+    assert "ann has a reason" in words(page) and "You say: **A is better**" in words(page)
     page.selectbox(key=f"final-{pair}").set_value(("tie", None))
     page.text_input(key=f"why-{pair}").set_value("they are alike")
     page.button(key=f"settle-{pair}").click().run()
@@ -251,7 +253,7 @@ def test_erasing_takes_two_steps_and_says_what_stays(desk):
     page.text_input(key="erase-typed").set_value("ann").run()
     page.button(key="erase").click().run()
     assert not page.exception
-    assert "1 judgment stay, 1 comment blanked" in page.success[0].value
+    assert "1 judgment stays, 1 comment blanked" in page.success[0].value
     with desk() as session:
         assert "ann" not in ids(session)
         assert set(session.scalars(select(Judgment.comment))) == {None, "bob has a reason"}
@@ -269,3 +271,21 @@ def test_people_shows_who_is_paused_until_it_is_put_away(desk):
     assert "**ann** paused by the rule on gold" in words(page)
     next(each for each in page.button if each.label == "Put away").click().run()
     assert "paused by the rule" not in words(page)
+
+
+def test_somebody_is_paused_with_words_for_them_and_signed_out_on_people(desk):
+    with desk.begin() as session:
+        people.redeem(session, people.invite(session, "ann"))
+        ann = ids(session)["ann"]
+    page = show("people")
+    page.text_input(key=f"why-paused-{ann}").set_value("Let us talk first.")
+    page.button(key=f"pause-{ann}").click().run()
+    assert "ann is handed no pair until you resume them" in page.success[0].value
+    assert "Let us talk first" in words(page)
+    page.button(key=f"sign-out-{ann}").click().run()
+    assert "signed out in every browser" in page.success[0].value
+    with desk() as session:
+        found = session.get_one(Annotator, ann)
+        assert (found.paused_reason, found.active) == ("Let us talk first.", True)
+        done = [(each.act, each.subject) for each in audit.entries(session)]
+        assert done[:2] == [("sign out", "ann"), ("pause", "ann")]

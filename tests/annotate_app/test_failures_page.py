@@ -19,9 +19,9 @@ from annotate_app import (
     work_queries,
 )
 from annotate_app import session as app_session
-from db import adapters, batches, candidates, labeling, prompts
+from db import adapters, batches, candidates, labeling, people, prompts
 from db.failures import Kind, Scope, Standing, Wish
-from db.models import AnnotatorKind, Comparison, Role
+from db.models import Adjudication, AnnotatorKind, Comparison, Role
 from db.session import close_database, sessions, upgrade
 from tests.annotate_app import seeding
 
@@ -354,3 +354,26 @@ def test_a_chart_of_shares_takes_a_hostile_label_as_data():
     assert "datum.x" not in json.dumps(
         {key: value for key, value in chart.to_dict().items() if key != "datasets"}
     )
+
+
+def test_what_an_adjudicator_decided_stands_beside_the_split(world):
+    with world.begin() as session:
+        pair = session.query(Comparison).order_by(Comparison.id).first()
+        old_is_a = pair.candidate_a.adapter_id == OLD
+        judge = people.put_annotator(session, "Vera", role="admin")
+        session.add(
+            Adjudication(
+                comparison_id=pair.id,
+                annotator_id=judge.id,
+                verdict="a" if old_is_a else "b",
+                strength=2,
+                note="warmer, and *right*",
+                judgments=[1],
+                placement=1,
+            )
+        )
+    page = show(persona="Playful Sidekick", search="complaints 0")
+    decided = [each.value for each in page.markdown if "decided]" in each.value]
+    assert len(decided) == 1
+    assert "this one, much better: “warmer, and \\*right\\*”" in decided[0]
+    assert "by Vera over 1 judgment" in decided[0]

@@ -8,7 +8,7 @@ from annotate_app import results
 from annotate_app.annotators import people_of
 from annotate_app.checks import checks_of
 from db.models import Verdict
-from db.repeats import Twice
+from db.repeat_answers import Twice
 from tests.annotate_app.test_results import World
 
 

@@ -471,3 +471,17 @@ def test_an_admin_takes_a_waiting_link_back(ledger, monkeypatch):
         assert (entry.actor, entry.act, entry.subject) == ("Ada", "revoke invite", "Zoe")
         zoe = session.scalars(select(Annotator).where(Annotator.name == "Zoe")).one()
         assert logins.live(session, zoe.id) == []
+
+
+def test_who_came_by_a_link_is_told_once_to_set_a_password(ledger, monkeypatch):
+    enter(monkeypatch, "Newt")
+    history = run("my_history")
+    assert "a link that works once" in words(history)
+    history.button(key="come-back-away").click().run()
+    assert not history.exception
+    assert "works once" not in words(run("my_history"))  # in every browser, for good
+
+
+def test_who_has_a_password_is_not_told_to_set_one(ann, monkeypatch):
+    enter(monkeypatch)
+    assert "works once" not in words(run("my_history"))

@@ -18,7 +18,7 @@ from db import (
     leases,
     notices,
     pausing,
-    repeats,
+    repeat_answers,
     returns,
     set_aside,
 )
@@ -78,7 +78,7 @@ def test_failed_gold_pauses_tells_the_admin_and_resume_begins_anew(make: Make) -
     with make.begin() as session:
         assert len(notices.open_(session, "paused")) == 1
         person = session.get_one(Annotator, who)
-        assert gold.scores(session)[who] == (0, 5)
+        assert gold.scores(session)[who] == (0, 6)
         pausing.resume(session, person, actor="admin")
         assert notices.open_(session, "paused") == []
         assert pausing.latest_gold(session, who) == []
@@ -125,9 +125,9 @@ def test_a_repeat_is_mirrored_answered_once_undone_and_no_judgment(make: Make, u
             labeling.judge(session, shown.token, who, "b", now=moment, min_dwell=False)
         undone = labeling.undo(session, who, now=moment)
         assert undone.revising and undone.response_a == shown.response_a
-        assert repeats.twice(session) == []
+        assert repeat_answers.twice(session) == []
         labeling.judge(session, undone.token, who, "b", now=moment, min_dwell=False)
-        assert len(repeats.twice(session)) == 1
+        assert len(repeat_answers.twice(session)) == 1
     assert all(each.ok for each in examine(url))
 
 
@@ -203,8 +203,8 @@ def test_a_skipped_repeat_never_comes_back_and_is_no_answer(make: Make) -> None:
             labeling.judge(session, shown.token, who, "a", now=moment, min_dwell=False)
         after = labeling.claim(session, who, now=moment)
         assert after is not None and after.comparison_id != shown.comparison_id
-        assert repeats.twice(session) == []
-        assert repeats.count(session, who) == 0
+        assert repeat_answers.twice(session) == []
+        assert repeat_answers.count(session, who) == 0
 
 
 def test_a_repeat_is_kept_while_it_is_open_and_lost_once_answered(make: Make) -> None:

@@ -9,7 +9,7 @@ from filling import batch, crowd, judge_next, persona
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import disagreement, labeling, leases, set_aside
+from db import extra_judgments, labeling, leases, set_aside
 from db.batches import SWAPPED
 from db.errors import Away
 from db.models import Batch, BatchAnnotator, Candidate, Comparison, Judgment, Verdict
@@ -169,7 +169,7 @@ def test_one_more_judgment_is_wanted_until_more_than_half_agree(
     standing: str, overlap: int, extra: int, wanted: int
 ) -> None:
     verdicts = [VERDICTS[each] for each in standing]
-    assert disagreement.judgments_wanted(verdicts, overlap, extra) == wanted
+    assert extra_judgments.judgments_wanted(verdicts, overlap, extra) == wanted
 
 
 def say(session: Session, who: int, verdict: str, minutes: int = 0) -> Judgment:

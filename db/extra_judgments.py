@@ -1,10 +1,11 @@
 """Extra judgments where the first ones disagree: how many judgments a comparison wants now.
 
 Each standing judgment says one of three outcomes: A, B, or no winner (a tie and both bad prefer
-nothing, so they agree). While a batch's overlap is being filled nothing is added. When it is
-filled, one more is wanted unless all say the same; after that one more at a time until more than
-half say the same, up to the batch's extra overlap. What an undo or a revision made unnecessary is
-given back as long as nobody has taken it. Knows no leases and no pages.
+nothing, so they do not differ here; to an adjudicator, ``db.disagreements``, they do). While a
+batch's overlap is being filled nothing is added. When it is filled, one more is wanted unless all
+say the same; after that one more at a time until more than half say the same, up to the batch's
+extra overlap. What an undo or a revision made unnecessary is given back as long as nobody has taken
+it. Knows no leases and no pages.
 """
 
 from collections.abc import Sequence
