@@ -12,7 +12,7 @@ in the Frobenius product, computed from the factors: ⟨sBA, tDC⟩ = s·t·Σ (
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preference.covariance import quantile
@@ -132,6 +132,7 @@ def compare(
         pairs: everybody's.
         rest: the others'.
     """
+    pairs, rest = _deciding(pairs), _deciding(rest)
     encoder = Encoder(service, persona)
     known = {pair.key: pair for pair in rest.heldout} | {pair.key: pair for pair in pairs.heldout}
     asked = encoder.pairs(known.values())
@@ -156,11 +157,19 @@ def compare(
     )
 
 
+def _deciding(pairs: PairSet) -> PairSet:
+    """Without ties, which prefer none."""
+    training, heldout = (
+        tuple(pair for pair in each if not pair.tie) for each in (pairs.training, pairs.heldout)
+    )
+    return replace(pairs, training=training, heldout=heldout)
+
+
 def pairs_changed(before: PairSet, after: PairSet) -> PairsChanged:
     """What became of the pairs that prefer one text; ties prefer none."""
     one, two = (
-        {pair.key: pair for pair in (*each.training, *each.heldout) if not pair.tie}
-        for each in (before, after)
+        {pair.key: pair for pair in (*each.training, *each.heldout)}
+        for each in (_deciding(before), _deciding(after))
     )
     both = one.keys() & two.keys()
     turned = [key for key in both if one[key].chosen != two[key].chosen]
