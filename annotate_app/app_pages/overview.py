@@ -189,7 +189,8 @@ def _teaches_most(names, short_of) -> None:
     for persona, pair, more in open_questions[:3]:
         one, other = (panels.say(short(item, short_of, persona)) for item in pair)
         who = f"{panels.say(names[persona])}: " if persona in names else ""
-        wanted = f", some {more:,} judgments more settle the order" if more else ""
+        about = f"{float(f'{more:.2g}'):,.0f}" if more else ""
+        wanted = f"; about {about} more judgments would settle the order" if more else ""
         panels.quiet(f"{who}**{one}** against **{other}** would teach most{wanted}")
 
 
