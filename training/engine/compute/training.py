@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from training.engine.compute.base import BaseModel
+from training.engine.compute.keeping import Kept, fits
 from training.engine.compute.lora import LoraSet, Shape, chosen_layers, switched_on
 from training.engine.compute.losses import LOSSES
 from training.engine.errors import BadRequest
@@ -38,6 +39,7 @@ class TrainModel:
         self._flat = torch.nn.Parameter(self.lora.flat)
         self._flat.grad = self.lora.grad
         self.optimizer = self._new_optimizer()
+        self._kept: Kept | None = None
 
     def _new_optimizer(self) -> torch.optim.AdamW:
         return torch.optim.AdamW([self._flat], foreach=False)
@@ -82,21 +84,39 @@ class TrainModel:
             backward: whether gradients are added.
         """
         options = {**LOSS_OPTIONS[loss], **options}
+        before, self._kept = self._kept, None
+        keeping = None if backward or not self._may_keep(data) else Kept(data)
         logprobs: list[np.ndarray | None] = [None] * len(data)
         total = 0.0
         for indices in self._micro_batches(data):
             part = [data[i] for i in indices]
-            with switched_on(self.base.layers, self.lora), torch.set_grad_enabled(backward):
-                lp, inputs = self._logprobs(part)
+            graph = backward or keeping is not None
+            with switched_on(self.base.layers, self.lora), torch.set_grad_enabled(graph):
+                lp = before.take(data, indices) if backward and before is not None else None
+                lp, inputs = self._logprobs(part) if lp is None else (lp, self._inputs(part)[1])
                 value = LOSSES[loss](lp, inputs, options)
                 if backward and value.requires_grad:
                     value.backward()
+            if keeping is not None:
+                keeping.put(indices, lp)
             total += float(value.detach())
             values = lp.detach().cpu().numpy()
             for row, i in enumerate(indices):
                 logprobs[i] = values[row, : len(data[i].tokens)].copy()
             yield None
+        self._kept = keeping
         yield ForwardResult([lp for lp in logprobs if lp is not None], {"loss:sum": total})
+
+    def _may_keep(self, data: Sequence[Datum]) -> bool:
+        """Whether a forward pass is worth its graph: the model is being trained, and it fits."""
+        if not self.optimizer.state:
+            return False
+        widths = {path: layer.out_features for path, layer in self.base.layers.items()}
+        return fits(data, widths, self.base.facts.vocab_size)
+
+    def forget_graphs(self) -> None:
+        """Drop what a forward pass left: the factors change, or memory is wanted."""
+        self._kept = None
 
     def _micro_batches(self, data: Sequence[Datum]) -> Iterator[list[int]]:
         limit = min(MICRO_BATCH_TOKENS, MICRO_BATCH_LOGITS // self.base.facts.vocab_size)
@@ -115,6 +135,16 @@ class TrainModel:
 
     def _logprobs(self, part: Sequence[Datum]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Log-probabilities of the targets, (rows, width) or (rows, width, k), and the inputs."""
+        ids, inputs = self._inputs(part)
+        targets = inputs["target_tokens"]
+        # Padding is on the right, so a causal model never looks at it: no mask, the fast kernels.
+        logits = self.base.logits(ids, use_cache=False)
+        picked = logits.gather(-1, targets if targets.ndim == 3 else targets[..., None])
+        lp = picked - torch.logsumexp(logits, dim=-1, keepdim=True)
+        return (lp if targets.ndim == 3 else lp[..., 0]), inputs
+
+    def _inputs(self, part: Sequence[Datum]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Token ids (rows, width) and what the loss reads, padded on the right."""
         width = max(len(d.tokens) for d in part)
         device = self.base.device
 
@@ -124,17 +154,11 @@ class TrainModel:
                 out[row, : len(array)] = array
             return torch.from_numpy(out).to(device)
 
-        ids = padded([d.tokens for d in part])
         inputs = {name: padded([d.inputs[name] for d in part]) for name in part[0].inputs}
-        targets = inputs["target_tokens"]
         inputs["real"] = padded(
             [np.ones(d.inputs["target_tokens"].shape, np.float32) for d in part]
         )
-        # Padding is on the right, so a causal model never looks at it: no mask, the fast kernels.
-        logits = self.base.logits(ids, use_cache=False)
-        picked = logits.gather(-1, targets if targets.ndim == 3 else targets[..., None])
-        lp = picked - torch.logsumexp(logits, dim=-1, keepdim=True)
-        return (lp if targets.ndim == 3 else lp[..., 0]), inputs
+        return padded([d.tokens for d in part]), inputs
 
     def optim_step(self, params: AdamParams) -> dict[str, float]:
         """One AdamW step on the gradients gathered so far, which are then zero.
@@ -144,6 +168,7 @@ class TrainModel:
         Raises:
             BadRequest: a gradient is not finite; the step is not taken, the gradients are dropped.
         """
+        self.forget_graphs()
         grad = self.lora.grad
         norm = float(torch.linalg.vector_norm(grad))
         if not np.isfinite(norm):
@@ -178,6 +203,7 @@ class TrainModel:
 
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take what :meth:`optimizer_tensors` gave (empty: as before the first step)."""
+        self.forget_graphs()
         self.optimizer = self._new_optimizer()
         if tensors:
             self.optimizer.state[self._flat] = {
@@ -188,5 +214,6 @@ class TrainModel:
 
     def load_factors(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take an adapter's factors and drop gathered gradients."""
+        self.forget_graphs()
         self.lora.load(tensors)
         self.lora.grad.zero_()
