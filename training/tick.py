@@ -21,6 +21,7 @@ from training.candidates import CandidateConfig
 from training.deciding import decide_complete
 from training.dpo_config import DPOConfig
 from training.errors import GateRefused
+from training.evaluation.gate_config import GateConfig
 from training.job_config import JobConfig
 from training.planning import plan_run
 from training.readiness import not_ready, readiness_of
@@ -61,6 +62,7 @@ class Tick:
         candidates: how many comparisons a next round asks.
         actor: who is written down.
         dry_run: only say what would be done.
+        gate: of promotions; None reads configs/gate.yaml.
     """
 
     sessions: Sessions
@@ -70,6 +72,7 @@ class Tick:
     candidates: CandidateConfig
     actor: str
     dry_run: bool = False
+    gate: GateConfig | None = None
     decided: dict[str, str] = field(default_factory=dict)
 
     def look(self, now: datetime | None = None) -> Iterator[Look]:
@@ -96,11 +99,11 @@ class Tick:
             return Look(slug, f"failed: {one_line(error)}", failed=True)
 
     def _decide(self) -> None:
-        """Decide every complete blind comparison, as a worker does."""
+        """Let the gate look at every blind comparison, as a worker does."""
         wanted = self.candidates.label_comparisons
         try:
             for persona, decision in decide_complete(
-                self.sessions, actor="gate", next_comparisons=wanted
+                self.sessions, actor="gate", next_comparisons=wanted, config=self.gate
             ):
                 self.decided[persona] = decision.words
         except GateRefused as error:  # a worker was first
@@ -138,7 +141,7 @@ class Tick:
             assert current.blind_batch_id is not None
             done = batches.progress(session, current.blind_batch_id)
             if self.dry_run and done.judged >= max(1, done.wanted):
-                blind = f"{blind}; the comparison is complete and would be decided now"
+                blind = f"{blind}; the comparison is complete and the gate would look now"
             return blind, last_id
         return None, last_id
 

@@ -22,6 +22,7 @@ from db import (
     guidelines,
     labeling,
     people,
+    repeat_answers,
     repeats,
     returns,
     snapshots,
@@ -167,7 +168,9 @@ def test_what_comes_out_goes_in_and_comes_out_again_to_the_byte(
             count = select(func.count()).select_from(table)
             assert session.scalar(count) == copied.scalar(count) > 0, table
         assert not [each for each in doctor.examine(another) if not each.ok]
-        assert repeats.twice(copied) and len(flags.waiting(copied)) == len(flags.waiting(session))
+        assert repeat_answers.twice(copied) and len(flags.waiting(copied)) == len(
+            flags.waiting(session)
+        )
         assert gold.scores(copied) and len(adjudication.decisions(copied)) == 1
     for what, file in zip(("judgments", "skips"), first, strict=True):
         again = run(import_, what, file, "--database-url", another)

@@ -19,6 +19,7 @@ from personaloop import personaloop
 from training.candidates import CandidateConfig
 from training.dpo_config import DPOConfig
 from training.errors import AlreadyTrained
+from training.evaluation.gate_config import GateConfig
 from training.job_config import JobConfig
 from training.lease import FencedSessions, Lease
 from training.run_keys import claim_key, settle_orphans
@@ -170,8 +171,8 @@ def test_a_complete_comparison_is_decided_and_the_next_round_asked_for(
         current.challenger_id = f"{filling.PERSONA}-new"
         person = filling.crowd(session, ["decider"])[0]
     assert filling.judge_all(ledger, person, "tie") == 2
-    assert "complete and would be decided" in look(ledger, url, dry_run=True).words
-    found = look(ledger, url)
+    assert "complete and the gate would look" in look(ledger, url, dry_run=True).words
+    found = look(ledger, url, gate=GateConfig(most_judgments=2))
     with ledger.begin() as session:
         assert session.get_one(type(current), current.id).state == "rejected"
         kinds = [job.kind for job in jobs.jobs(session, live=True)]
