@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from workbench import PERSONA, STARTER, small_candidates, small_dpo
 
-from db import audit, flags, labeling, people, set_aside
+from db import audit, flags, labeling, people, rounds, set_aside
 from db.clock import utcnow
 from db.errors import PersonaLoopError
-from db.models import Assignment, AuditEntry, Batch, Comparison, Invite, Judgment
+from db.models import Assignment, AuditEntry, Batch, Comparison, Invite, Judgment, RoundState
 from personaloop import personaloop
 
 READS = "reads the ledger and changes nothing of it"
@@ -35,6 +35,9 @@ NO_ENTRY = {
     "users invites": READS,
     "adapters list": READS,
     "adapters show": READS,
+    "adapters lineage": READS,
+    "rounds list": READS,
+    "rounds show": READS,
     "report": READS + "; what it prints are results, no one's answers",
     "chat": READS + "; nothing of a talk is stored",
     "adapters verify": NO_LEDGER,
@@ -44,6 +47,8 @@ NO_ENTRY = {
     "data base-model": NO_LEDGER,
     "data adapters": NO_LEDGER,
     "data check": NO_LEDGER,
+    "tick": "audits every retraining that it queues and every round that it decides:"
+    " tests/db/test_tick.py",
     "work": "runs jobs, each of which was audited when it was asked for; promotions that follow are"
     " written by the ledger's own verb",
 }
@@ -172,6 +177,9 @@ def _answers(desk: Desk) -> None:
         assert shown is not None
         judged = labeling.judge(session, shown.token, ann, "a", min_dwell=False)
         flag = flags.raise_flag(session, shown.comparison_id, ann, "unsafe", "look").id
+        skipped = labeling.claim(session, ann)
+        assert skipped is not None
+        labeling.skip(session, skipped.token, ann, "not my field")
     desk.does("annotators return", judged.id, "--note", "why?", act="return judgment")
     desk.does("flags resolve", flag, "--words", "looked", act="resolve flag")
     pair = shown.comparison_id
@@ -224,6 +232,10 @@ def _files(desk: Desk, tmp_path) -> None:
     entry = desk.does("export pairs", "--output", tmp_path / "p.jsonl", act="export pairs")
     assert entry.subject == "p.jsonl" and (tmp_path / "p.jsonl").is_file()
     desk.does("export adapters", act="export adapters")
+    skips = tmp_path / "skips.jsonl"
+    desk.does("export skips", "--output", skips, act="export skips")
+    assert skips.read_text().count("\n") == 1
+    desk.does("import skips", skips, act="import skips")
 
 
 def _training(desk: Desk, tmp_path) -> None:
@@ -232,7 +244,9 @@ def _training(desk: Desk, tmp_path) -> None:
     judge.write_text("def one(m, p, a, b): return 'a' if a > b else 'b'\n")
     by = ("--judge", f"{judge}:one")
     desk.does("simulate", *mine, "--annotators", 2, "--most", 20, *by, act="simulate")
-    job = desk.does("retrain", *mine, act="retrain").detail["job"]
+    entry = desk.does("retrain", *mine, "--force", "a try", act="retrain")
+    job = entry.detail["job"]
+    assert entry.detail["force"] == "a try"
     desk.does("jobs cancel", job, act="cancel job")
     rows, sft = tmp_path / "rows.jsonl", tmp_path / "sft.yaml"
     rows.write_text(
@@ -247,7 +261,21 @@ def _training(desk: Desk, tmp_path) -> None:
     desk.does("adapters fuse", f"{STARTER}=1", *mine, "--name", "three", act="fuse")
     desk.does("adapters promote", "three", "--reason", "a try", act="promote")
     desk.does("adapters rollback", PERSONA, act="rollback")
+    desk.does("batches close", "more", act="batch closed")
+    _in_comparison(desk)
+    desk.does("rounds ask", PERSONA, act="ask again")
+    desk.does("rounds decide", PERSONA, "--reason", "enough", act="decide")
     desk.does("evaluate", *mine, "--adapter", "three", "--comparisons", 2, *by, act="evaluate")
+
+
+def _in_comparison(desk: Desk) -> None:
+    """A round whose challenger is being compared, and whose asking for more had failed."""
+    with desk.make.begin() as session:
+        batch = session.scalars(select(Batch).where(Batch.name == "more")).one()
+        current = rounds.open_round(session, PERSONA, STARTER)
+        current.state, current.challenger_id = RoundState.BLIND, "three"
+        current.blind_batch_id = batch.id
+        current.decision = {"asked": {"failed": "the engine was away"}}
 
 
 def _preferences(tmp_path) -> tuple[object, ...]:
@@ -298,7 +326,6 @@ class _Ended:
 
 def _whole_ledger(desk: Desk, tmp_path) -> None:
     copy = tmp_path / "copy.db"
-    desk.does("batches close", "more", act="batch closed")
     desk.does("init", act="init")
     desk.does("doctor", "--rebuild-blocks", act="rebuild blocks")
     desk.does("backup", copy, act="backup")
