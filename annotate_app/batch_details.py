@@ -3,40 +3,24 @@
 Read only while it is open. Knows Streamlit; what each change does is the ledger's.
 """
 
-from collections.abc import Callable
-
 import streamlit as st
 
-from annotate_app import desk_actions, findings, panels, work_queries
+from annotate_app import desk_actions, panels, work_queries
 from annotate_app.batch_form import STRATEGIES
+from annotate_app.pressing import Presses
 from annotate_app.session import acting
 from annotate_app.views import BatchView
 from annotate_app.words import ago, many
 from db import reassigning
 from db.batch_making import MOST_OVERLAP
-from db.errors import PersonaLoopError
 
 SAID = "batches-said"
 MOST_HELD = 20
 """Pairs in hand that are listed; the longest held come first."""
 
 
-def attempt(work: Callable[[], object], done: str = "") -> None:
-    """Do it, or say why not, after the rerun."""
-    try:
-        work()
-    except PersonaLoopError as error:
-        st.session_state[SAID] = ("no", findings.sentence(str(error)))
-        return
-    if done:
-        st.session_state[SAID] = ("ok", done)
-
-
-def said() -> None:
-    """What the last press did, once."""
-    told = st.session_state.pop(SAID, None)
-    if told:
-        (st.success if told[0] == "ok" else st.error)(panels.say(told[1]))
+_presses = Presses(SAID)
+attempt, said = _presses.attempt, _presses.said
 
 
 def show(batch: BatchView) -> None:

@@ -4,15 +4,13 @@ Knows Streamlit and how a pair is shown. Knows no SQL. Texts are never shown wit
 an admin may have to judge the pair, or decide it.
 """
 
-from collections.abc import Callable
-
 import streamlit as st
 
-from annotate_app import desk_actions, findings, panels
+from annotate_app import desk_actions, panels
+from annotate_app.pressing import Presses
 from annotate_app.session import acting
 from annotate_app.stage import pair_html
 from annotate_app.words import ago, many, say
-from db.errors import PersonaLoopError
 from db.flags import COMMENT, Flagged
 from db.set_aside import Waiting
 
@@ -21,22 +19,8 @@ LONGEST = 500
 """Characters of what was done about a flag."""
 
 
-def attempt(work: Callable[[], object], done: str = "") -> None:
-    """Do it and say so, or say why not, after the rerun."""
-    try:
-        work()
-    except PersonaLoopError as error:
-        st.session_state[SAID] = ("no", findings.sentence(str(error)))
-        return
-    if done:
-        st.session_state[SAID] = ("ok", done)
-
-
-def said() -> None:
-    """What the last press did, once."""
-    told = st.session_state.pop(SAID, None)
-    if told:
-        (st.success if told[0] == "ok" else st.error)(say(told[1]))
+_presses = Presses(SAID)
+attempt, said = _presses.attempt, _presses.said
 
 
 def flag_card(flag: Flagged) -> None:

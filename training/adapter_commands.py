@@ -145,11 +145,11 @@ def fuse(
 
     Each ADAPTER is an id of the ledger or a PEFT folder, such as formal_concierge-sft-v1=0.7.
     """
-    from db import adapters as ledger
     from db import audit
     from db.session import require_current, sessions
-    from training.adapters import portable, read_card, safe_id
+    from training.adapters import read_card, safe_id
     from training.fusion import fuse as fuse_exactly
+    from training.registering import register
 
     require_current(database_url)
     out = outputs_dir() / "lora" / safe_id(persona) / safe_id(name)
@@ -158,19 +158,7 @@ def fuse(
     report = fuse_exactly(sources, out, dtype=dtype, persona=persona)
     card = read_card(out)
     with sessions(database_url).begin() as session:
-        ledger.put_adapter(
-            session,
-            id=card.id,
-            kind="fused",
-            persona=persona,
-            base_model=card.base_model,
-            base_model_sha256=card.base_model_sha256,
-            path=portable(out),
-            sha256=card.sha256,
-            parents=card.parents,
-            metrics=card.metrics,
-            config=card.config,
-        )
+        register(session, card, out)
         audit.record(session, actor(), "fuse", f"{persona}: {card.id}", parts=list(parts))
     click.echo(
         f"{out}: rank {report.rank}, {len(report.modules)} modules, largest relative error "

@@ -28,6 +28,7 @@ PLUMBING = frozenset(
         "keeping",
         "opening",
         "responses",
+        "registering",
         "runs",
         "saving",
         "service",

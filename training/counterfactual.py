@@ -28,6 +28,7 @@ from training.dpo_run import train_adapter
 from training.leaving_out import factual_run, pairs_of
 from training.pairs import PairSet, normalised
 from training.personas import persona_of
+from training.registering import register
 from training.retraining import keep_snapshot, refuse_too_little
 from training.rounds import fresh_and_earlier, left_out, trained_judgments
 from training.runs import RunFolder, digest
@@ -238,20 +239,7 @@ class Counterfactual:
             progress=self.progress,
         )
         with self.sessions.begin() as session:
-            adapters.put_adapter(
-                session,
-                id=card.id,
-                kind=card.kind,
-                persona=self.persona,
-                base_model=card.base_model,
-                base_model_sha256=card.base_model_sha256,
-                path=portable(folder),
-                sha256=card.sha256,
-                parents=card.parents,
-                run_id=begun.run_id,
-                metrics=card.metrics,
-                config=card.config,
-            )
+            register(session, card, folder, run_id=begun.run_id)
 
     def _finish(self, begun: Begun, found: Difference) -> str:
         with self.sessions.begin() as session:

@@ -28,6 +28,7 @@ from training.job_config import JobConfig
 from training.pairs import PairSet, PreferencePair, build_pairs, normalised
 from training.personas import persona_of
 from training.readiness import refuse_unready
+from training.registering import register
 from training.rounds import (
     abandon_run,
     fresh_and_earlier,
@@ -231,21 +232,7 @@ class Retraining:
         except AdapterMissing:
             card = self._trained(begun, folder, run)
         with self.sessions.begin() as session:
-            adapters.put_adapter(
-                session,
-                id=card.id,
-                kind=card.kind,
-                persona=self.persona,
-                base_model=card.base_model,
-                base_model_sha256=card.base_model_sha256,
-                path=portable(folder),
-                sha256=card.sha256,
-                parents=card.parents,
-                run_id=begun.run_id,
-                metrics=card.metrics,
-                config=card.config,
-                service=card.service,
-            )
+            register(session, card, folder, run_id=begun.run_id)
             row = session.get_one(Run, begun.run_id)
             row.state = JobState.DONE
             row.finished_at = row.finished_at or utcnow()

@@ -4,7 +4,6 @@ Parses options and prints; what is done is in the modules that are called.
 """
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -313,33 +312,20 @@ def _register(
     from db import adapters, audit
     from db.models import Adapter
     from db.session import sessions, upgrade
-    from training.adapters import portable
+    from training.registering import register
 
     upgrade(database_url)
-    told = {name: value for name, value in asdict(card).items() if name in _COLUMNS}
+    run_id = None
     with sessions(database_url).begin() as session:
         known = session.get(Adapter, card.id)
         if made_by is not None and (known is None or known.run_id is None):
             session.add(made_by)
             session.flush()
-            told["run_id"] = made_by.id
-        adapters.put_adapter(session, **told, path=portable(out), sha256=card.sha256)
+            run_id = made_by.id
+        register(session, card, out, run_id=run_id)
         audit.record(session, actor(), act, f"{card.persona}: {card.id}")
         if promote:
             adapters.promote(session, card.persona, card.id, reason="asked for", actor=actor())
-
-
-_COLUMNS = (
-    "id",
-    "kind",
-    "persona",
-    "base_model",
-    "base_model_sha256",
-    "parents",
-    "metrics",
-    "config",
-    "service",
-)
 
 
 def _steps(bar: Any, length: int) -> Any:
