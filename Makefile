@@ -31,7 +31,7 @@ test-fast: $(VENV)/dev ## the tests that take seconds
 check: $(VENV)/dev ## ruff, pyright, import-linter, migration drift
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright --threads 2
 	@$(BIN)/lint-imports
 	@$(BIN)/personaloop doctor --migrations
 
