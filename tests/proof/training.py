@@ -25,6 +25,8 @@ from tests.proof.forked import start_worker
 ROOT = Path(__file__).resolve().parents[2]
 PERSONA = "playful_sidekick"
 PATIENCE_S = 600.0
+SHORT = {"save_every": 2, "batch": 4, "epochs": 1, "replay_rows": 4, "unjudged": 0.2}
+"""Of the killed run: states often, so that most kills fall between two of them."""
 
 
 @dataclass
@@ -234,7 +236,7 @@ def prepare(folder: Path) -> None:
             session,
             "retrain",
             persona=PERSONA,
-            params={"include_simulated": True, "config": {"save_every": 2, "batch": 4}},
+            params={"include_simulated": True, "config": SHORT},
         )
     close_database()
     # What was written lies in the file itself, so that it can be copied.
