@@ -23,7 +23,7 @@ loop: $(VENV)/product ## the whole loop unattended, with simulated annotators
 	@$(BIN)/personaloop loop
 
 test: $(VENV)/dev $(VENV)/chromium ## everything the tests need, then all of them
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test-fast: $(VENV)/dev ## the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser"
