@@ -33,11 +33,7 @@ def judgments(lines: list[Line], told: Told) -> Rows:
     Raises:
         ImportRefused: A row is malformed; the message names it and the field.
     """
-    rows = Rows()
-    for line in lines:
-        with told.problems.caught():
-            rows.lines.append(_row(line, told, judged=True))
-    return rows
+    return _rows(lines, told, judged=True)
 
 
 def pairs(lines: list[Line], told: Told) -> Rows:
@@ -46,10 +42,14 @@ def pairs(lines: list[Line], told: Told) -> Rows:
     Raises:
         ImportRefused: A row is malformed.
     """
+    return _rows(lines, told, judged=False)
+
+
+def _rows(lines: list[Line], told: Told, *, judged: bool) -> Rows:
     rows = Rows()
     for line in lines:
         with told.problems.caught():
-            rows.lines.append(_row(line, told, judged=False))
+            rows.lines.append(_row(line, told, judged=judged))
     return rows
 
 

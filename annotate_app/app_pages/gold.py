@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from annotate_app import actions, findings, gold_queries, panels, work_queries
+from annotate_app import actions, gold_queries, panels, work_queries
 from annotate_app.gold_numbers import ANSWERS, by_doubt, doubtful, finding, share
+from annotate_app.pressing import Presses
 from annotate_app.session import acting, require
 from annotate_app.stage import versus_html
 from annotate_app.words import clip, many
-from db.errors import PersonaLoopError
 from db.fates import MOST as HIGHEST
 
 SHOWN = 30
@@ -16,13 +16,8 @@ SHOWN = 30
 require("admin")
 
 
-def attempt(work, done: str) -> None:
-    """Do it, or say why not, after the rerun."""
-    try:
-        work()
-        st.session_state["gold-said"] = ("ok", done)
-    except PersonaLoopError as error:
-        st.session_state["gold-said"] = ("no", findings.sentence(str(error)))
+_presses = Presses("gold-said")
+attempt = _presses.attempt
 
 
 def retire(comparison_id: int) -> None:
@@ -151,9 +146,7 @@ panels.quiet(
     "Pairs with a known answer, hidden among the others: nothing tells them apart while judging."
     " Nobody's gold answers count in results or training."
 )
-said = st.session_state.pop("gold-said", None)
-if said:
-    (st.success if said[0] == "ok" else st.error)(panels.say(said[1]))
+_presses.said()
 listed = known[:SHOWN]
 pairs = gold_queries.pairs([each.comparison_id for each in listed])
 for each in listed:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.engine.compute import keeping
+from training.engine.compute import kept_graphs
 from training.engine.compute.base import BaseModel
 from training.engine.compute.training import TrainModel
 from training.engine.messages import AdamParams, Datum, LoraChoice
@@ -85,7 +85,7 @@ def test_other_sequences_a_step_or_no_step_yet_leave_nothing_to_use(base, monkey
 
 
 def test_what_would_hold_too_much_is_not_kept(base, monkeypatch):
-    monkeypatch.setattr(keeping, "MOST_BYTES", 1000)
+    monkeypatch.setattr(kept_graphs, "MOST_BYTES", 1000)
     asked = model(base)
     seen = counted(asked, monkeypatch)
     run(asked, sequences(1), backward=False)

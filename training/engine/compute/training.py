@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from training.engine.compute.base import BaseModel
-from training.engine.compute.keeping import Kept, fits
+from training.engine.compute.kept_graphs import Kept, fits
 from training.engine.compute.lora import LoraSet, Shape, chosen_layers, switched_on
 from training.engine.compute.losses import LOSSES
 from training.engine.errors import BadRequest
